@@ -1,0 +1,1 @@
+"""One file per architecture family; variants of a family are arguments of its class."""

@@ -1,0 +1,113 @@
+"""From a checkpoint file to a network with its weights: found, opened safely, unwrapped, loaded strictly."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from CEM_Demo.errors import InputError
+from CEM_Demo.ModelZoo.registry import Entry
+
+MODEL_DIR = Path(__file__).parent / "models"
+
+PUBLISHED_AT = "https://github.com/J-FHu/CEM (its README links the authors' ModelZoo files)"
+
+# Keys under which training frameworks nest a state dict, the best weights first.
+WRAPPERS = ("params_ema", "params", "state_dict")
+
+
+def checkpoint_path(entry: Entry, training: str) -> Path:
+    """The file of ``entry``'s weights.
+
+    Raises:
+        InputError: no such training, or its file is not in ``MODEL_DIR``; the message says where the
+            file belongs and which weights there are.
+    """
+    loadable = [
+        f"{entry.name}@{name}" for name, known in entry.checkpoints.items() if (MODEL_DIR / known.file).is_file()
+    ]
+    instead = f"; there is {', '.join(loadable)}" if loadable else ""
+    checkpoint = entry.checkpoints.get(training)
+    if checkpoint is None:
+        known = ", ".join(entry.checkpoints) or "none"
+        raise InputError(f"{entry.name}@{training}: no such training (known: {known}){instead}")
+    path = MODEL_DIR / checkpoint.file
+    if not path.is_file():
+        raise InputError(
+            f"{entry.name}@{training}: the checkpoint {checkpoint.file} is missing; "
+            f"put it into {MODEL_DIR}, from {PUBLISHED_AT}{instead}"
+        )
+    return path
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The state dict in a checkpoint file, out of whatever wraps it.
+
+    Checkpoints are untrusted: nothing but tensors and plain containers is unpickled.
+
+    Raises:
+        InputError: the file is not a checkpoint of plain weights.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path}: not a checkpoint of plain weights ({reason})") from error
+    return unwrap(content, path)
+
+
+def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
+    """Strip the usual nesting (``params_ema``, ``params``, ``state_dict``) and the ``module.`` prefix."""
+    for wrapper in WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not content:
+        raise InputError(f"{path}: holds no state dict")
+    strangers = [key for key, value in content.items() if not isinstance(value, Tensor)]
+    if strangers:
+        raise InputError(f"{path}: {strangers[0]!r} is not a tensor, so this is no state dict")
+    prefix = "module." if all(key.startswith("module.") for key in content) else ""
+    return {key.removeprefix(prefix): value for key, value in content.items()}
+
+
+def load_strictly(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Load weights; every parameter is set and every weight used.
+
+    Raises:
+        InputError: names the first missing, unknown or misshapen key.
+    """
+    expected = net.state_dict()
+    missing = [key for key in expected if key not in state]
+    unknown = [key for key in state if key not in expected]
+    misshapen = [key for key in expected if key in state and expected[key].shape != state[key].shape]
+    for keys, complaint in ((missing, "missing"), (unknown, "unknown"), (misshapen, "of another shape")):
+        if keys:
+            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
+            raise InputError(f"the checkpoint does not fit {name}: {complaint}: {', '.join(keys[:3])}{more}")
+    net.load_state_dict(dict(state))
+
+
+def load_entry(net: nn.Module, entry: Entry, training: str) -> nn.Module:
+    """Give ``net`` the weights of ``entry`` trained as ``training``, and put it in evaluation mode."""
+    path = checkpoint_path(entry, training)
+    published = entry.checkpoints[training].sha256
+    if published is not None and (found := sha256_of(path)) != published:
+        warnings.warn(f"{path.name} is not the published file: SHA-256 {found}, published {published}", stacklevel=3)
+    load_strictly(net, read_state_dict(path), f"{entry.name}@{training}")
+    return net.eval()

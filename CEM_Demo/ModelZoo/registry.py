@@ -1,0 +1,127 @@
+"""What the zoo knows about a network, and how a name becomes one."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from torch import nn
+
+from CEM_Demo.errors import InputError
+
+TASKS = ("SR", "DN", "DR")
+
+
+class UnknownModelError(InputError, NotImplementedError):
+    """No entry has this name, or it does not serve this task."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A file of weights in ``ModelZoo/models/``.
+
+    ``sha256`` is the digest of the published file where it is known.
+    """
+
+    file: str
+    sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class SizeRequirement:
+    """Input sides (pixels) a network accepts: multiples of ``multiple``, at least ``minimum``."""
+
+    multiple: int = 1
+    minimum: int = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the zoo.
+
+    Attributes:
+        name: what users write before ``@``.
+        tasks: the tasks that serve it, out of SR, DN and DR.
+        build: the network's class or a function that returns one.
+        paper: authors, title and venue, in a line.
+        checkpoints: training name -> file; ``Base`` is the published one.
+        arguments: keyword arguments of ``build`` that make this variant.
+        scale: output side over input side; None where ``build`` takes it as ``scale``.
+        takes_channels: whether ``build`` takes ``channels``, the number of image channels.
+        numbered: integer arguments of ``build`` that follow the name (``EDSR-64-16``).
+        size: the input sides that the network accepts; others are padded and cropped.
+        reach: radius of the receptive field in input pixels; None when every output pixel sees the
+            whole input.
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    build: Callable[..., nn.Module]
+    paper: str
+    checkpoints: Mapping[str, Checkpoint] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    scale: int | None = None
+    takes_channels: bool = False
+    numbered: tuple[str, ...] = ()
+    size: SizeRequirement = SizeRequirement()
+    reach: int | None = None
+
+
+_ENTRIES: dict[str, Entry] = {}
+
+
+def register(entries: Iterable[Entry]) -> None:
+    """Add entries to the zoo.
+
+    Raises:
+        ValueError: a name is taken or a task unknown.
+    """
+    for entry in entries:
+        if entry.name in _ENTRIES:
+            raise ValueError(f"the zoo already has an entry {entry.name}")
+        if not set(entry.tasks) <= set(TASKS):
+            raise ValueError(f"{entry.name}: tasks {entry.tasks} are not among {TASKS}")
+        _ENTRIES[entry.name] = entry
+
+
+def entries(task: str | None = None) -> list[Entry]:
+    """All entries, or those that serve ``task``, in the order they were registered."""
+    return [entry for entry in _ENTRIES.values() if task is None or task in entry.tasks]
+
+
+def find(name: str, task: str) -> Entry:
+    """The entry for a model name.
+
+    A name that is not listed but follows the numbered pattern of a family (``EDSR-48-8``) gets that
+    family's entry with those numbers and without checkpoints.
+
+    Raises:
+        UnknownModelError: no such name, or the name belongs to other tasks.
+    """
+    entry = _ENTRIES.get(name) or _numbered(name)
+    if entry is None:
+        close = difflib.get_close_matches(name, [known.name for known in entries(task)], n=3, cutoff=0.5)
+        hint = f"; did you mean {', '.join(close)}?" if close else ""
+        raise UnknownModelError(f"no {task} model is called {name!r}{hint}")
+    if task not in entry.tasks:
+        raise UnknownModelError(f"{name} is a {'/'.join(entry.tasks)} model, not one for task {task}")
+    return entry
+
+
+def is_numbered(name: str) -> bool:
+    """Whether the name is a family's name followed by its numbers, as ``EDSR-64-16`` is."""
+    return _numbered(name) is not None
+
+
+def _numbered(name: str) -> Entry | None:
+    family, *numbers = name.split("-")
+    entry = _ENTRIES.get(family)
+    if entry is None or not entry.numbered or len(numbers) != len(entry.numbered):
+        return None
+    if not all(re.fullmatch(r"[1-9][0-9]*", number) for number in numbers):
+        return None
+    arguments = {**entry.arguments, **dict(zip(entry.numbered, map(int, numbers), strict=True))}
+    return replace(entry, name=name, arguments=arguments, checkpoints={}, reach=None)

@@ -1,0 +1,1 @@
+"""Causal Effect Maps for low-level vision networks (Hu et al., TPAMI 2025, arXiv 2407.19789)."""

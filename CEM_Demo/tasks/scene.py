@@ -1,0 +1,32 @@
+"""What every task makes of an image: its ground truth, its degraded input, and how a patch gets into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CEM_Demo.images import UInt8Image
+
+DegradePatches = Callable[[NDArray[np.uint8], NDArray[np.integer], NDArray[np.uint64]], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One image as a task poses it to a network.
+
+    Attributes:
+        ground_truth: sH x sW x 3 uint8 RGB, what the network should restore.
+        degraded: H x W x 3 uint8 RGB, the network's input.
+        scale: s, side of the ground truth over side of the input.
+        degrade_patches: (patches N x b x b x 3 uint8 already at the input's resolution, corners N x 2 of the
+            blocks' rows and columns in input pixels, noise seeds N uint64) -> blocks N x b x b x 3 uint8 as
+            they stand in the intervened input. Replacing the block of ``degraded`` by it is the intervention.
+    """
+
+    ground_truth: UInt8Image
+    degraded: UInt8Image
+    scale: int
+    degrade_patches: DegradePatches

@@ -1,0 +1,37 @@
+"""Super-resolution: bicubic down-scaling by an integer factor."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from CEM_Demo.errors import InputError
+from CEM_Demo.images import UInt8Image
+from CEM_Demo.tasks.scene import Scene
+
+
+def crop_to_multiple(image: UInt8Image, scale: int) -> UInt8Image:
+    """Drop the rows at the bottom and columns at the right that ``scale`` does not divide."""
+    height, width = (side // scale * scale for side in image.shape[:2])
+    return image[:height, :width]
+
+
+def downscale(image: UInt8Image, scale: int) -> UInt8Image:
+    """Pillow's antialiased bicubic reduction of an image whose sides ``scale`` divides."""
+    height, width = (side // scale for side in image.shape[:2])
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def make_scene(image: UInt8Image, scale: int) -> Scene:
+    """The super-resolution of ``image``; a patch enters the low-resolution input as it is."""
+    if min(image.shape[:2]) < scale:
+        raise InputError(f"an image of {image.shape[1]} x {image.shape[0]} pixels is too small for sr {scale}")
+    ground_truth = crop_to_multiple(image, scale)
+    return Scene(ground_truth, downscale(ground_truth, scale), scale, _keep)
+
+
+def _keep(
+    patches: NDArray[np.uint8], corners: NDArray[np.integer], noise_seeds: NDArray[np.uint64]
+) -> NDArray[np.uint8]:
+    return patches

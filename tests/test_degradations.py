@@ -1,0 +1,39 @@
+"""Degraded images equal the published ones bit for bit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from CEM_Demo.images import read_image
+from CEM_Demo.tasks import DEGRADED_SUFFIX, make_scene
+
+GOLDEN = Path(__file__).parents[2] / "shared" / "golden_pipeline"
+RUNS = [("sr_fsrcnn", "SR", 4), ("dn_dncnn", "DN", 1), ("dr_srresnet", "DR", 1)]
+RUNS += [("resume_sr_coarse", "SR", 4), ("resume_dn_fine", "DN", 1)]
+
+needs_goldens = pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs the recorded runs in ../shared/golden_pipeline")
+
+
+@needs_goldens
+@pytest.mark.parametrize(("run", "task", "scale"), RUNS)
+def test_degraded_crops_equal_the_recorded_ones(run: str, task: str, scale: int) -> None:
+    for image_path in sorted((GOLDEN / run / "images").glob("demo_*.png")):
+        if image_path.name.count(".png") > 1:
+            continue
+        scene = make_scene(task, read_image(image_path), image_path.name, scale)
+        recorded = GOLDEN / run / "degraded" / f"{image_path.name}-{DEGRADED_SUFFIX[task]}.png"
+        np.testing.assert_array_equal(scene.degraded, read_image(recorded))
+
+
+@needs_goldens
+def test_rain_on_full_images_equals_the_recorded_one() -> None:
+    from CEM_Demo.tasks.deraining import make_rain
+
+    for number in (1, 2, 3):
+        recorded = np.load(GOLDEN / "degrade_full" / "DR" / f"demo_{number}.png-rain.npz")
+        rain = make_rain(256, 256, number)
+        assert rain.opacity == float(recorded["beta"])
+        np.testing.assert_array_equal(rain.layer, recorded["rain_layer"])
