@@ -30,12 +30,16 @@ def read_image(path: Path) -> UInt8Image:
         raise InputError(f"{path}: no such image{near}")
     try:
         with Image.open(path) as image:
-            image.load()
             if image.mode in DEEP_GREY_MODES:
-                image = Image.fromarray(np.rint(np.asarray(image, dtype=np.float64) / 257).clip(0, 255).astype(np.uint8))
+                return _to_8_bits(np.asarray(image))
             return np.array(image.convert("RGB"))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise InputError(f"{path}: not a readable image ({type(error).__name__}: {error})") from error
+
+
+def _to_8_bits(grey: NDArray[np.integer]) -> UInt8Image:
+    levels = np.rint(grey / 257).clip(0, 255).astype(np.uint8)
+    return np.repeat(levels[..., None], 3, axis=2)
 
 
 def png_bytes(image: UInt8Image) -> bytes:

@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
-import importlib.util
-import json
-from pathlib import Path
-
-import numpy as np
 import pytest
-import torch
 
 from CEM_Demo.ModelZoo import build_network, entries
+from shared_material import GOLDEN_ZOO, needs
+from zoo_goldens import assert_outputs_are, assert_state_dict_is
 
-GOLDEN = Path(__file__).parents[2] / "shared" / "golden_zoo"
-CASES = [(task, entry.name) for entry in entries() for task in entry.tasks]
+# The published code lacks CARN, and its ESPCN fails at any width but 32; see test_model_zoo_extras.py.
+WITHOUT_GOLDEN = ("CARN", "ESPCN")
+CASES = [(task, entry.name) for entry in entries() for task in entry.tasks if entry.name not in WITHOUT_GOLDEN]
 
-pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="needs the recorded outputs in ../shared/golden_zoo")
-
-
-def seed_weights(net: torch.nn.Module) -> None:
-    spec = importlib.util.spec_from_file_location("seed_weights", GOLDEN / "seed_weights.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.seed_weights(net)
-
-
-def relative_error(found: torch.Tensor, expected: np.ndarray) -> float:
-    difference = found.double().numpy() - expected
-    return float(np.linalg.norm(difference) / np.linalg.norm(expected))
+pytestmark = needs(GOLDEN_ZOO)
 
 
 @pytest.mark.parametrize(("task", "name"), CASES)
 def test_state_dict_and_outputs_equal_the_goldens(task: str, name: str) -> None:
     net = build_network(name, task).eval()
-    manifest = json.loads(gzip.decompress((GOLDEN / "manifests" / task / f"{name}.json.gz").read_bytes()))
-    found = [[key, list(value.shape), str(value.dtype).removeprefix("torch.")] for key, value in net.state_dict().items()]
-    expected = [[key, shape, dtype.removeprefix("torch.")] for key, shape, dtype in manifest["state"]]
-    assert found == expected
-    seed_weights(net)
-    golden = np.load(GOLDEN / "outputs" / task / f"{name}.npz")
-    with torch.inference_mode():
-        for suffix in ("", "_rgb"):
-            output = net(torch.from_numpy(golden[f"x{suffix}"]).float())
-            assert output.shape == golden[f"y{suffix}"].shape
-            assert relative_error(output, golden[f"y{suffix}"]) <= 1e-5
+    assert_state_dict_is(net, GOLDEN_ZOO / "manifests" / task / f"{name}.json.gz")
+    assert_outputs_are(net, GOLDEN_ZOO / "outputs" / task / f"{name}.npz")

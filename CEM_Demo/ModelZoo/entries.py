@@ -5,21 +5,49 @@ To add a model, write its network in ``NN/`` and add an entry here, or call ``re
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+
+from CEM_Demo.ModelZoo import papers
 from CEM_Demo.ModelZoo.digests import PUBLISHED_SHA256
+from CEM_Demo.ModelZoo.NN.carn import CARN
+from CEM_Demo.ModelZoo.NN.csnln import CSNLN
+from CEM_Demo.ModelZoo.NN.ddbpn import DDBPN
 from CEM_Demo.ModelZoo.NN.dncnn import DnCNN
+from CEM_Demo.ModelZoo.NN.drln import DRLN
+from CEM_Demo.ModelZoo.NN.drrn import DRRN
+from CEM_Demo.ModelZoo.NN.drunet import DRUNet
 from CEM_Demo.ModelZoo.NN.edsr import EDSR
+from CEM_Demo.ModelZoo.NN.espcn import ESPCN
 from CEM_Demo.ModelZoo.NN.ffdnet import FFDNet
 from CEM_Demo.ModelZoo.NN.fsrcnn import FSRCNN
+from CEM_Demo.ModelZoo.NN.hat import HAT
+from CEM_Demo.ModelZoo.NN.hinet import HINet
+from CEM_Demo.ModelZoo.NN.imdn import IMDN
+from CEM_Demo.ModelZoo.NN.ircnn import IRCNN
+from CEM_Demo.ModelZoo.NN.lapsrn import LapSRN
+from CEM_Demo.ModelZoo.NN.mirnetv2 import MIRNetV2
+from CEM_Demo.ModelZoo.NN.mprnet import MPRNet
+from CEM_Demo.ModelZoo.NN.msrn import MSRN
+from CEM_Demo.ModelZoo.NN.pan import PAN
 from CEM_Demo.ModelZoo.NN.prenet import PReNet
+from CEM_Demo.ModelZoo.NN.rcan import RCAN, RetrainedRCAN
+from CEM_Demo.ModelZoo.NN.restormer import Restormer
+from CEM_Demo.ModelZoo.NN.rfdn import RFDN
+from CEM_Demo.ModelZoo.NN.ridnet import RIDNet
+from CEM_Demo.ModelZoo.NN.rnan import RNAN
+from CEM_Demo.ModelZoo.NN.rrdbnet import RRDBNet
+from CEM_Demo.ModelZoo.NN.sadnet import SADNet
+from CEM_Demo.ModelZoo.NN.san import SAN
+from CEM_Demo.ModelZoo.NN.scunet import SCUNet
+from CEM_Demo.ModelZoo.NN.srcnn import SRCNN
+from CEM_Demo.ModelZoo.NN.srdensenet import SRDenseNet, SRDenseNet17
 from CEM_Demo.ModelZoo.NN.srresnet import SRResNet
-from CEM_Demo.ModelZoo.registry import Checkpoint, Entry
-
-DNCNN_PAPER = "Zhang et al., Beyond a Gaussian Denoiser, TIP 2017"
-EDSR_PAPER = "Lim et al., Enhanced Deep Residual Networks for Single Image Super-Resolution, CVPRW 2017"
-FFDNET_PAPER = "Zhang et al., FFDNet: Toward a Fast and Flexible Solution for CNN-Based Image Denoising, TIP 2018"
-FSRCNN_PAPER = "Dong et al., Accelerating the Super-Resolution Convolutional Neural Network, ECCV 2016"
-PRENET_PAPER = "Ren et al., Progressive Image Deraining Networks: A Better and Simpler Baseline, CVPR 2019"
-SRGAN_PAPER = "Ledig et al., Photo-Realistic Single Image Super-Resolution Using a GAN, CVPR 2017"
+from CEM_Demo.ModelZoo.NN.swinir import SwinIR
+from CEM_Demo.ModelZoo.NN.xrestormer import XRestormer
+from CEM_Demo.ModelZoo.registry import TASKS, Checkpoint, Entry, SizeRequirement
 
 
 def base(file: str, demo: str | None = None) -> dict[str, Checkpoint]:
@@ -30,13 +58,21 @@ def base(file: str, demo: str | None = None) -> dict[str, Checkpoint]:
     return checkpoints
 
 
+EVEN = SizeRequirement(2, 2)
+
+
+def single(name: str, task: str, build: Callable[..., nn.Module], paper: str, file: str | None, **facts: Any) -> Entry:
+    """A model of one task, published as ``file`` if it was."""
+    return Entry(name, (task,), build, paper, base(file) if file else {}, **facts)
+
+
 def edsr(name: str, width: int, depth: int, demo: str | None = None) -> Entry:
     """A ``EDSR-width-depth``; two convolutions a block, and four around them, widen the reach by one each."""
     return Entry(
         name,
         ("SR",),
         EDSR,
-        EDSR_PAPER,
+        papers.EDSR,
         checkpoints=base(f"EDSR-{width}-{depth}_15000.pth", demo),
         arguments={"width": width, "depth": depth},
         takes_channels=True,
@@ -51,7 +87,7 @@ def fsrcnn(name: str, width: int, depth: int, published: bool = True) -> Entry:
         name,
         ("SR",),
         FSRCNN,
-        FSRCNN_PAPER,
+        papers.FSRCNN,
         checkpoints=base(f"{name}_15000.pth") if published else {},
         arguments={"width": width, "depth": depth},
         takes_channels=True,
@@ -62,21 +98,160 @@ def fsrcnn(name: str, width: int, depth: int, published: bool = True) -> Entry:
 
 def srresnet(name: str, tasks: tuple[str, ...], file: str, scale: int = 1, demo: str | None = None) -> Entry:
     """An MSRResNet; at scale 1 for denoising, deraining and several tasks at once."""
-    return Entry(name, tasks, SRResNet, SRGAN_PAPER, base(file, demo), {"scale": scale}, scale=scale, reach=35)
+    return Entry(name, tasks, SRResNet, papers.SRGAN, base(file, demo), {"scale": scale}, scale=scale, reach=35)
+
+
+def rcan(
+    name: str,
+    tasks: tuple[str, ...],
+    file: str,
+    scale: int = 4,
+    reach: int | None = None,
+    minimum: int = 1,
+    **variant: int,
+) -> Entry:
+    """A variant of RCAN that the authors of CEM published."""
+    arguments = {"scale": scale, **variant}
+    size = SizeRequirement(minimum=minimum)
+    return Entry(name, tasks, RetrainedRCAN, papers.RCAN, base(file), arguments, scale=scale, size=size, reach=reach)
+
+
+def rrdbnet(name: str, paper: str, file: str) -> Entry:
+    """A training of ESRGAN's network."""
+    return Entry(name, ("SR",), RRDBNet, paper, base(file), scale=4, takes_channels=True, reach=349)
+
+
+def swinir(name: str, tasks: tuple[str, ...], file: str, reach: int, aligned: bool = False, **arguments: Any) -> Entry:
+    """A SwinIR-M; at scale 1 unless the arguments say otherwise.
+
+    The network pads images to whole windows. Where the published one did not (``aligned``), the entry asks for them.
+    """
+    arguments = {"scale": 1, **arguments}
+    size = SizeRequirement(8, 8) if aligned else SizeRequirement()
+    scale = arguments["scale"]
+    return Entry(name, tasks, SwinIR, papers.SWINIR, base(file), arguments, scale=scale, size=size, reach=reach)
+
+
+def hat(name: str, file: str, groups: int) -> Entry:
+    """A HAT of so many groups."""
+    size = SizeRequirement(16, 16)
+    return Entry(name, ("SR",), HAT, papers.HAT, base(file), {"groups": groups}, scale=4, size=size)
+
+
+def restormer(name: str, task: str, file: str, centred: bool) -> Entry:
+    """A Restormer; the deepest of its four levels has an eighth of the image's size."""
+    size = SizeRequirement(8, 8)
+    return Entry(name, (task,), Restormer, papers.RESTORMER, base(file), {"centred": centred}, scale=1, size=size)
+
+
+def xrestormer(name: str, task: str, file: str, scale: int = 1) -> Entry:
+    """An X-Restormer; the deepest level, at an eighth of the output's size, has windows of 8 pixels."""
+    size = SizeRequirement(64 // scale, 64 // scale)
+    arguments = {"scale": scale}
+    return Entry(name, (task,), XRestormer, papers.XRESTORMER, base(file), arguments, scale=scale, size=size)
 
 
 ENTRIES = [
+    single("SRCNN", "SR", SRCNN, papers.SRCNN, "SRCNN_15000.pth", takes_channels=True, reach=4),
     fsrcnn("FSRCNN", 12, 4, published=False),
     *(fsrcnn(f"FSRCNN-{width}-6", width, 6) for width in (16, 32, 48, 64, 80, 96, 112, 128)),
     *(fsrcnn(f"FSRCNN-48-{depth}", 48, depth) for depth in (2, 4, 8, 10, 12, 14, 16)),
+    Entry("ESPCN", ("SR",), ESPCN, papers.ESPCN, takes_channels=True, numbered=("width", "depth"), reach=35),
+    single("DRRN", "SR", DRRN, papers.DRRN, None, takes_channels=True, reach=15),
+    single("LapSRN", "SR", LapSRN, papers.LAPSRN, "LapSRN_15000.pth", scale=4, takes_channels=True, reach=17),
+    single(
+        "SRDenseNet",
+        "SR",
+        SRDenseNet,
+        papers.SRDENSENET,
+        "SRDenseNet_15000.pth",
+        scale=4,
+        takes_channels=True,
+        reach=66,
+    ),
+    single("SRDenseNet17", "SR", SRDenseNet17, papers.SRDENSENET, None, scale=4, reach=66),
+    single("DDBPN", "SR", DDBPN, papers.DBPN, "DBPN_x4_new.pth", scale=4, reach=21),
+    single("CARN", "SR", CARN, papers.CARN, "CARN_7400.pth", reach=21),
+    single("IMDN", "SR", IMDN, papers.IMDN, "IMDN_x4_new.pth", scale=4),
+    single("MSRN", "SR", MSRN, papers.MSRN, "MSRN_x4.pt", takes_channels=True, reach=36),
     edsr("EDSR", 64, 16, demo="EDSR"),
     *(edsr(f"EDSR-64-{depth}", 64, depth) for depth in (10, 12, 14, 16, 18, 20, 22, 24)),
     *(edsr(f"EDSR-{width}-16", width, 16) for width in (32, 96, 128, 160, 192, 224, 256)),
     srresnet("SRResNet", ("SR",), "MSRResNet_net_g_1000000.pth", scale=4, demo="SRResNet"),
     srresnet("MSRGAN", ("SR",), "MSRGAN_net_g_400000.pth", scale=4),
+    single("RCAN", "SR", RCAN, papers.RCAN, "RCAN.pt", takes_channels=True),
+    rcan("RCAN_half_ca", ("SR",), "RCAN_half.pth", gated=5),
+    rcan("RCAN_no_ca", ("SR",), "RCAN_noCA.pth", reach=414, gated=0),
+    rcan("RCAN_pooling4", ("SR",), "RCAN_pooling4.pth", minimum=4, window=4),
+    rcan("RCAN_pooling16", ("SR",), "RCAN_pooling16.pth", minimum=16, window=16),
+    rcan("RCAN_pooling2x2", ("SR",), "RCAN_pooling2x2.pth", grid=2),
+    rcan("RCAN_pooling3x3", ("SR",), "RCAN_pooling3x3.pth", grid=3),
+    rcan("RCAN_DN", ("DN",), "RCAN_DN.pth", scale=1),
+    rcan("RCAN_DR", ("DR",), "RCAN_DR.pth", scale=1),
+    rcan("RCAN_mix", TASKS, "mix_RCAN.pth", scale=1, depth=16),
+    single("DRLN", "SR", DRLN, papers.DRLN, "DRLN_BIX4.pt", scale=4),
+    single("SAN", "SR", SAN, papers.SAN, "SAN_BI4X.pt", takes_channels=True, size=SizeRequirement(minimum=4)),
+    single("RNAN", "SR", RNAN, papers.RNAN, "RNAN_SR_F64G10P48BIX4.pt", takes_channels=True, size=EVEN),
+    single("CSNLN", "SR", CSNLN, papers.CSNLN, "CSNLN_x4.pt", scale=4, takes_channels=True, size=EVEN),
+    single("PAN", "SR", PAN, papers.PAN, "PANx4_DF2K.pth", scale=4, reach=36),
+    single("RFDN", "SR", RFDN, papers.RFDN, "RFDN_AIM.pth", scale=4, size=SizeRequirement(minimum=15), reach=128),
+    rrdbnet("RRDBNet", papers.ESRGAN, "RealESRGAN_x4plus.pth"),
+    rrdbnet("RealESRGAN", papers.REALESRGAN, "RealESRGAN_x4plus.pth"),
+    rrdbnet("RealESRNet", papers.REALESRGAN, "RealESRNet_x4plus.pth"),
+    swinir("SwinIR", ("SR",), "001_classicalSR_DF2K_s64w8_SwinIR-M_x4.pth", reach=153, scale=4),
+    swinir("SwinIR-for-HAT", ("SR",), "SwinIR_SRx4_official.pth", reach=153, aligned=True, scale=4, image_side=48),
+    swinir(
+        "SwinIR-Real-PSNR",
+        ("SR",),
+        "003_realSR_BSRGAN_DFO_s64w8_SwinIR-M_x4_PSNR.pth",
+        reach=153,
+        scale=4,
+        reconstruction="nearest",
+    ),
+    hat("HAT", "HAT_SRx4.pth", groups=6),
+    hat("HAT-L", "HAT-L_SRx4_ImageNet-pretrain.pth", groups=12),
+    xrestormer("XRestormer_SR", "SR", "xrestormer_sr.pth", scale=4),
     srresnet("SRResNet_DN", ("DN",), "SRResNet_DN.pth", demo="SRResNet_DN"),
     srresnet("SRResNet_DR", ("DR",), "SRResNet_DR.pth", demo="SRResNet_DR"),
-    Entry("DnCNN", ("DN",), DnCNN, DNCNN_PAPER, base("dncnn_color_blind.pth", "DnCNN"), scale=1, reach=20),
-    Entry("FFDNet", ("DN",), FFDNet, FFDNET_PAPER, base("ffdnet_color.pth"), scale=1, reach=25),
-    Entry("PReNet", ("DR",), PReNet, PRENET_PAPER, base("PReNet6.pth", "PReNet"), scale=1, reach=78),
+    srresnet("SRResNet_mix", TASKS, "mix_SRResNet.pth"),
+    srresnet("SRResNet_MIO", TASKS, "SRResNet_M.pth"),
+    swinir("SwinIR_mix", TASKS, "mix_SwinIR.pth", reach=152, aligned=True),
+    swinir("SwinIR_MIO", TASKS, "SwinIR_M.pth", reach=152, aligned=True, image_side=128),
+    swinir(
+        "SwinIR_DN",
+        ("DN",),
+        "005_colorDN_DFWB_s128w8_SwinIR-M_noise50.pth",
+        reach=151,
+        image_side=128,
+        reconstruction="residual",
+    ),
+    swinir("SwinIR_DR", ("DR",), "SwinIR_DR.pth", reach=152, aligned=True),
+    Entry("SCUNet", ("DN",), SCUNet, papers.SCUNET, base("scunet_color_50.pth"), scale=1, reach=305),
+    restormer("Restormer_DN", "DN", "Restormer_gaussian_color_denoising_sigma50.pth", centred=False),
+    restormer("Restormer_DR", "DR", "restormer_deraining.pth", centred=True),
+    xrestormer("XRestormer_DN", "DN", "xrestormer_denoise_300k.pth"),
+    xrestormer("XRestormer_DR", "DR", "xrestormer_derain.pth"),
+    Entry("DnCNN", ("DN",), DnCNN, papers.DNCNN, base("dncnn_color_blind.pth", "DnCNN"), scale=1, reach=20),
+    single("IRCNN", "DN", IRCNN, papers.IRCNN, "ircnn_color.pth", scale=1, reach=16),
+    Entry("FFDNet", ("DN",), FFDNet, papers.FFDNET, base("ffdnet_color.pth"), scale=1, reach=25),
+    single("DRUNet", "DN", DRUNet, papers.DRUNET, "drunet_color.pth", scale=1, size=SizeRequirement(8, 8), reach=185),
+    single("RIDNet", "DN", RIDNet, papers.RIDNET, "ridnet.pt", scale=1),
+    # Its learned offsets reach without bound.
+    single("SADNet", "DN", SADNet, papers.SADNET, "sadnet_color_50.pth", scale=1, size=SizeRequirement(8, 8)),
+    single(
+        "MIRNetV2", "DN", MIRNetV2, papers.MIRNET, "MIRNetv2_real_denoising.pth", scale=1, size=SizeRequirement(4, 4)
+    ),
+    single("MPRNet", "DN", MPRNet, papers.MPRNET, "MPRNet_model.pth", scale=1, size=SizeRequirement(8, 8)),
+    single(
+        "MPRNet_DR",
+        "DR",
+        MPRNet,
+        papers.MPRNET,
+        "MPRNet_deraining.pth",
+        arguments={"width": 40, "step": 20, "extra": 16, "clamp": True},
+        scale=1,
+        size=SizeRequirement(8, 8),
+    ),
+    single("HINet", "DR", HINet, papers.HINET, "HINet-Rain13k.pth", scale=1, size=SizeRequirement(16, 32)),
+    Entry("PReNet", ("DR",), PReNet, papers.PRENET, base("PReNet6.pth", "PReNet"), scale=1, reach=78),
 ]

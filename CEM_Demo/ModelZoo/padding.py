@@ -33,9 +33,7 @@ class _AnySize(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        padded = reflect_pad(
-            image, padded_side(height, self.required_size), padded_side(width, self.required_size)
-        )
+        padded = reflect_pad(image, padded_side(height, self.required_size), padded_side(width, self.required_size))
         restored = super().forward(padded)
         scale = restored.shape[-2] // padded.shape[-2]
         return restored[..., : height * scale, : width * scale]

@@ -54,7 +54,7 @@ class TrainingPairs:
         top, left = (draw.integers(side - self.crop + 1) for side in degraded.shape[:2])
         degraded = _window(degraded, top, left, self.crop)
         clean = _window(self.clean[number], top * self.scale, left * self.scale, self.crop * self.scale)
-        turns, mirrored = draw.integers(4), bool(draw.integers(2))
+        turns, mirrored = int(draw.integers(4)), bool(draw.integers(2))
         degraded, clean = _turn(degraded, turns, mirrored), _turn(clean, turns, mirrored)
         return self._degrade(degraded, draw), clean
 

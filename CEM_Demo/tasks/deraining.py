@@ -95,7 +95,7 @@ def add_rain(image: NDArray[np.uint8], layer: NDArray[np.uint8], opacity: float)
 
 def make_scene(image: UInt8Image, image_name: str) -> Scene:
     """The deraining of ``image``; a patch is pasted under the one fixed rain layer, so it is rained on too."""
-    rain = make_rain(*image.shape[:2], rain_seed(image_name))
+    rain = make_rain(image.shape[0], image.shape[1], rain_seed(image_name))
 
     def rainy_patches(
         patches: NDArray[np.uint8], corners: NDArray[np.integer], noise_seeds: NDArray[np.uint64]

@@ -12,7 +12,15 @@ def plain_network(in_channels: int, out_channels: int, width: int, depth: int) -
     layers: list[nn.Module] = [convolution(in_channels, width), nn.ReLU()]
     for _ in range(depth - 2):
         layers += [convolution(width, width), nn.ReLU()]
-    return nn.Sequential(*layers, convolution(width, out_channels))
+    last = convolution(width, out_channels)
+    network = nn.Sequential(*layers, last)
+    for layer in network:
+        if isinstance(layer, nn.Conv2d):
+            # PyTorch's own initialisation fades out over twenty layers without normalisation.
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    last.weight.data *= 0.1  # so that training begins near the input
+    return network
 
 
 class DnCNN(nn.Module):

@@ -15,8 +15,7 @@ class EDSR(nn.Module):
         self.sub_mean = MeanShift(DIV2K_MEAN, sign=-1)
         self.add_mean = MeanShift(DIV2K_MEAN, sign=+1)
         blocks = [
-            ResidualSequence(convolution(width, width), nn.ReLU(), convolution(width, width))
-            for _ in range(depth)
+            ResidualSequence(convolution(width, width), nn.ReLU(), convolution(width, width)) for _ in range(depth)
         ]
         self.head = nn.Sequential(convolution(channels, width))
         self.body = nn.Sequential(*blocks, convolution(width, width))

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 # Channel means (RGB, 0..1) of the DIV2K training photographs.
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
 
-def convolution(in_channels: int, out_channels: int, kernel: int = 3, **options: int | bool) -> nn.Conv2d:
+def convolution(
+    in_channels: int, out_channels: int, kernel: int = 3, dilation: int = 1, **options: int | bool
+) -> nn.Conv2d:
     """A convolution of stride 1 that keeps the size of its input (odd ``kernel``)."""
-    return nn.Conv2d(in_channels, out_channels, kernel, padding=kernel // 2, **options)  # type: ignore[arg-type]
+    options = {"padding": dilation * (kernel // 2), "dilation": dilation, **options}
+    return nn.Conv2d(in_channels, out_channels, kernel, **options)  # type: ignore[arg-type]
+
+
+def named(**layers: nn.Module) -> nn.Sequential:
+    """Layers one after another, under the names that the published state dict gives them."""
+    return nn.Sequential(OrderedDict(layers))
 
 
 class MeanShift(nn.Conv2d):
-    """Add ``sign`` times a channel mean, as a fixed 1 x 1 convolution (the state dicts carry it)."""
+    """Add ``sign`` times a channel mean, as a fixed 1 x 1 convolution (the state dicts carry it).
 
-    def __init__(self, mean: tuple[float, ...], sign: int) -> None:
+    ``span`` is the largest value of an image: 255 where the mean is taken on that range.
+    """
+
+    def __init__(self, mean: tuple[float, ...], sign: int, span: int = 1) -> None:
         super().__init__(len(mean), len(mean), kernel_size=1)
         self.requires_grad_(False)
         self.weight.data = torch.eye(len(mean))[:, :, None, None]
-        self.bias.data = sign * torch.tensor(mean)  # type: ignore[union-attr]
+        self.bias.data = sign * span * torch.tensor(mean)  # type: ignore[union-attr]
 
 
 class ResidualSequence(nn.Module):
@@ -35,8 +49,69 @@ class ResidualSequence(nn.Module):
         return x + self.body(x)
 
 
-def upsampler(width: int, scale: int) -> nn.Sequential:
+class RectifiedResidual(ResidualSequence):
+    """ReLU of ``x + body(x)``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(super().forward(x))
+
+
+def squeeze_gate(width: int, hidden: int, bias: bool = True) -> nn.Sequential:
+    """From one statistic per channel to gates in 0..1, through ``hidden`` units (Hu et al., CVPR 2018)."""
+    return nn.Sequential(
+        convolution(width, hidden, 1, bias=bias), nn.ReLU(), convolution(hidden, width, 1, bias=bias), nn.Sigmoid()
+    )
+
+
+class ChannelAttention(nn.Module):
+    """Scale each channel by a gate computed from its mean (Zhang et al., RCAN, ECCV 2018, section 3.3)."""
+
+    def __init__(self, width: int, reduction: int = 16, bias: bool = True) -> None:
+        super().__init__()
+        self.conv_du = squeeze_gate(width, width // reduction, bias)
+
+    def squeeze(self, x: Tensor) -> Tensor:
+        """The statistic that the gates see, N x C x 1 x 1."""
+        return x.mean((-2, -1), keepdim=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.conv_du(self.squeeze(x))
+
+
+class SupervisedAttention(nn.Module):
+    """Between two stages of restoration: restore an image, and gate the features by it (MPRNet, section 3.3)."""
+
+    def __init__(self, width: int, kernel: int, bias: bool) -> None:
+        super().__init__()
+        self.conv1 = convolution(width, width, kernel, bias=bias)
+        self.conv2 = convolution(width, 3, kernel, bias=bias)
+        self.conv3 = convolution(3, width, kernel, bias=bias)
+
+    def forward(self, features: Tensor, image: Tensor) -> Tensor:
+        restored = self.conv2(features) + image
+        return features + self.conv1(features) * torch.sigmoid(self.conv3(restored))
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """Non-local attention between the positions of feature maps, by unscaled dot products (Wang et al., CVPR 2018).
+
+    Args:
+        queries: N x C x H x W.
+        keys: N x C x h x w.
+        values: N x D x h x w.
+
+    Returns:
+        N x D x H x W: at each query, the values averaged with the softmax of its products with the keys.
+    """
+    query, key, value = (maps.flatten(2).transpose(1, 2).unsqueeze(1) for maps in (queries, keys, values))
+    averages = F.scaled_dot_product_attention(query, key, value, scale=1.0)
+    return averages.squeeze(1).transpose(1, 2).unflatten(2, queries.shape[-2:])
+
+
+def upsampler(width: int, scale: int, rectified: bool = False) -> nn.Sequential:
     """Sub-pixel upsampling (Shi et al., CVPR 2016): factors 2 one after another, or one factor 3.
+
+    ``rectified`` puts a ReLU between each convolution and its shuffle.
 
     Raises:
         ValueError: ``scale`` is neither 3 nor a power of two.
@@ -47,5 +122,7 @@ def upsampler(width: int, scale: int) -> nn.Sequential:
         factors = [2] * (scale.bit_length() - 1)
     else:
         raise ValueError(f"scale {scale} is neither 3 nor a power of two")
-    stages = [(convolution(width, width * factor**2), nn.PixelShuffle(factor)) for factor in factors]
-    return nn.Sequential(*(layer for stage in stages for layer in stage))
+    stages: list[nn.Module] = []
+    for factor in factors:
+        stages += [convolution(width, width * factor**2), *([nn.ReLU()] if rectified else []), nn.PixelShuffle(factor)]
+    return nn.Sequential(*stages)

@@ -1,0 +1,99 @@
+"""How well models restore a folder of photographs: ``python -m CEM_Demo.Training.evaluate --help``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import nn
+
+from CEM_Demo.device import pick_device
+from CEM_Demo.errors import InputError
+from CEM_Demo.images import UInt8Image, read_image
+from CEM_Demo.metrics import to_uint8
+from CEM_Demo.ModelZoo import load_network
+from CEM_Demo.tasks import Scene, make_scene
+from CEM_Demo.Training.data import IMAGE_SUFFIXES
+
+# ITU-R BT.601 luma of 8-bit RGB, the Y of Y-PSNR.
+LUMA = np.array([65.481, 128.553, 24.966]) / 255
+LUMA_OFFSET = 16
+
+
+@dataclass(frozen=True)
+class Score:
+    """Mean PSNR (dB) of a set of images before and after restoration."""
+
+    images: int
+    degraded: float
+    restored: float
+
+
+def image_psnr(restored: UInt8Image, truth: UInt8Image, task: str, scale: int) -> float:
+    """PSNR (dB): for SR of the luma without a border of ``scale`` pixels, else of RGB."""
+    found, wanted = restored.astype(np.float64), truth.astype(np.float64)
+    if task == "SR":
+        found, wanted = (_luma(image)[scale:-scale, scale:-scale] for image in (found, wanted))
+    return float(10 * np.log10(255**2 / np.mean((found - wanted) ** 2)))
+
+
+def evaluate(net: nn.Module, folder: Path, task: str, scale: int, device: torch.device) -> Score:
+    """Restore every photograph of ``folder``, degraded as the task degrades it.
+
+    Raises:
+        InputError: the folder holds no photographs.
+    """
+    paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    if not paths:
+        raise InputError(f"--photographs {folder}: no photographs there")
+    scenes = (make_scene(task, read_image(path), path.name, scale) for path in paths)
+    scores = [_score(net.to(device), scene, task, device) for scene in scenes]
+    degraded, restored = np.mean(scores, axis=0)
+    return Score(len(scores), float(degraded), float(restored))
+
+
+def _score(net: nn.Module, scene: Scene, task: str, device: torch.device) -> tuple[float, float]:
+    with torch.inference_mode():
+        degraded = torch.from_numpy(scene.degraded).to(device).permute(2, 0, 1)[None].float().div(255)
+        restored = to_uint8(net(degraded))[0].permute(1, 2, 0).cpu().numpy()
+    height, width = scene.ground_truth.shape[:2]
+    before = np.array(Image.fromarray(scene.degraded).resize((width, height), Image.Resampling.BICUBIC))
+    truth = scene.ground_truth
+    return image_psnr(before, truth, task, scene.scale), image_psnr(restored, truth, task, scene.scale)
+
+
+def _luma(image: NDArray[np.float64]) -> NDArray[np.float64]:
+    return image @ LUMA + LUMA_OFFSET
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m CEM_Demo.Training.evaluate", description=__doc__)
+    parser.add_argument("--task", required=True, choices=("SR", "DN", "DR"))
+    parser.add_argument("--models", required=True, nargs="+", help="names of the zoo, such as EDSR@Demo")
+    parser.add_argument("--photographs", required=True, type=Path, help="a folder of clean photographs")
+    parser.add_argument("--factor", type=int, default=4, help="scale of the SR networks (default 4)")
+    parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
+    arguments = parser.parse_args()
+    scale = arguments.factor if arguments.task == "SR" else 1
+    print("| model | set | images | PSNR in | PSNR out |\n|---|---|---|---|---|")
+    try:
+        device = pick_device(arguments.device)
+        for model in arguments.models:
+            net = load_network(model, arguments.task, scale)
+            score = evaluate(net, arguments.photographs, arguments.task, scale, device)
+            line = f"| {model} | {arguments.photographs.name} | {score.images} "
+            print(f"{line}| {score.degraded:.2f} | {score.restored:.2f} |", flush=True)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,296 @@
+"""Effects on disk: the published .mat files, and a manifest that says what they are worth."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock, Timeout
+from numpy.typing import NDArray
+from scipy.io import loadmat, savemat
+from scipy.io.matlab import MatReadError
+
+from CEM_Demo.config import Config
+from CEM_Demo.errors import InputError
+from CEM_Demo.files import write_bytes
+from CEM_Demo.images import UInt8Image, png_bytes
+from CEM_Demo.tasks import DEGRADED_SUFFIX
+
+# SciPy puts the date into a .mat file's 116 bytes of text; without it equal arrays make equal files.
+MAT_HEADER = b"MATLAB 5.0 MAT-file, Causal Effect Map".ljust(116)
+
+
+@dataclass(frozen=True)
+class ResultPaths:
+    """Where the results of one image lie, and those of one model on it; the published layout."""
+
+    run: Path
+    task: str
+    model: str
+    image: str
+    coarse_num: int
+    fine_num: int
+
+    @property
+    def model_folder(self) -> Path:
+        return self.run / self.model
+
+    @property
+    def pair_folder(self) -> Path:
+        return self.model_folder / self.image
+
+    @property
+    def origin(self) -> Path:
+        return self.model_folder / f"{self.image}-PSNR-Origin.mat"
+
+    @property
+    def coarse(self) -> Path:
+        return self.model_folder / f"{self.image}-PSNR_all_perturb-C{self.coarse_num}.mat"
+
+    @property
+    def fine(self) -> Path:
+        return self.model_folder / f"{self.image}-PSNR_all_perturb-F{self.fine_num}.mat"
+
+    @property
+    def restored(self) -> Path:
+        return self.model_folder / f"{self.task}_{self.image}-Origin.png"
+
+    @property
+    def restored_with_roi(self) -> Path:
+        return self.pair_folder / "rectangle-result-origin.png"
+
+    @property
+    def manifest(self) -> Path:
+        return self.pair_folder / "manifest.json"
+
+    @property
+    def overlay(self) -> Path:
+        return self.pair_folder / "CEM_PSNR.png"
+
+    @property
+    def colour_bar(self) -> Path:
+        return self.pair_folder / "Range_PSNR.png"
+
+    @property
+    def pie(self) -> Path:
+        return self.pair_folder / "Pie_PSNR.png"
+
+    @property
+    def degraded(self) -> Path:
+        return self.run / f"{self.image}-{DEGRADED_SUFFIX[self.task]}.png"
+
+    @property
+    def ground_truth(self) -> Path:
+        return self.run / f"{self.image}-truth.png"
+
+
+def result_paths(config: Config, model: str, image: str) -> ResultPaths:
+    """Paths under ``./{task}-CEM/{prefix}-R{ROI}M{block}/``; the block in input pixels, as published."""
+    run = Path(config.output_dir) / f"{config.task}-CEM" / f"{config.prefix}-R{config.ROI_size}M{config.block}"
+    return ResultPaths(run, config.task, model, image, config.coarse_num, config.fine_num)
+
+
+def report_path(config: Config) -> Path:
+    return Path(config.output_dir) / f"{config.task}_{config.prefix}_Result.html"
+
+
+@dataclass
+class Progress:
+    """How many interventions of each stage are on disk, in the order of the plan."""
+
+    coarse: int = 0
+    fine: int = 0
+    fine_planned: int | None = None
+
+    @property
+    def complete(self) -> bool:
+        return self.fine_planned is not None and self.fine == self.fine_planned
+
+
+@dataclass
+class Effects:
+    """The measured PSNRs (dB) of one model on one image.
+
+    Attributes:
+        origin: PSNR of the ROI without intervention.
+        coarse: rows x columns x coarse_num.
+        fine: rows x columns x fine_num, zero for blocks that were not tried.
+        batch_size: interventions per forward pass; kept on resuming, since it can move the last digits.
+        seconds: computing time so far.
+    """
+
+    origin: float
+    coarse: NDArray[np.float64]
+    fine: NDArray[np.float64]
+    batch_size: int
+    progress: Progress = field(default_factory=Progress)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Reads and writes the effects of one model on one image.
+
+    ``provenance`` holds all that decides the numbers; results of another provenance are never mixed in.
+    """
+
+    paths: ResultPaths
+    provenance: dict[str, Any]
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the only right to write.
+
+        Raises:
+            InputError: another process holds it.
+        """
+        self.paths.pair_folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.paths.pair_folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise InputError(
+                f"{self.paths.pair_folder} is being written by another process; "
+                "wait for it, or give this run another prefix"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def check(self) -> None:
+        """Raises InputError when an earlier run's results are here that this run must not go on from."""
+        earlier = read_manifest(self.paths)
+        ways_on = "set load_previous: 0 to compute anew, or another prefix to keep both"
+        if earlier is None:
+            if self.paths.coarse.exists():
+                raise InputError(f"{self.paths.coarse} has no manifest, so it cannot be gone on from; {ways_on}")
+            return
+        differing = [key for key, value in self.provenance.items() if earlier["provenance"].get(key) != value]
+        if differing:
+            changes = ", ".join(f"{key} was {earlier['provenance'].get(key)!r}" for key in differing)
+            raise InputError(f"{self.paths.manifest.parent} was computed differently: {changes}; {ways_on}")
+
+    def resume(self, fresh: Effects) -> Effects:
+        """``fresh`` filled with what an earlier run of the same provenance finished."""
+        manifest = read_manifest(self.paths)
+        if manifest is None:
+            return fresh
+        progress = Progress(**manifest["progress"])
+        effects = Effects(
+            fresh.origin, fresh.coarse, fresh.fine, manifest["batch_size"], progress, manifest["wall_seconds"]
+        )
+        for stage, path in (("coarse", self.paths.coarse), ("fine", self.paths.fine)):
+            if getattr(progress, stage):
+                stored = read_mat(path)
+                expected = getattr(fresh, stage).shape
+                if stored.shape != expected:
+                    raise InputError(f"{path} holds {stored.shape} values, not {expected}; compute anew")
+                setattr(effects, stage, stored)
+        return effects
+
+    def begin(self, effects: Effects) -> None:
+        """Take the place of an earlier run: first a manifest of nothing done, then its files go."""
+        self._write_manifest(effects)
+        paths = self.paths
+        for path in (paths.origin, paths.coarse, paths.fine, paths.overlay, paths.colour_bar, paths.pie):
+            path.unlink(missing_ok=True)
+
+    def write_pictures(
+        self, ground_truth: UInt8Image, degraded: UInt8Image, restored: UInt8Image, restored_with_roi: UInt8Image
+    ) -> None:
+        """What the report shows beside the maps."""
+        write_bytes(self.paths.ground_truth, png_bytes(ground_truth))
+        write_bytes(self.paths.degraded, png_bytes(degraded))
+        write_bytes(self.paths.restored, png_bytes(restored))
+        write_bytes(self.paths.restored_with_roi, png_bytes(restored_with_roi))
+
+    def write(self, effects: Effects) -> None:
+        """Save all that is done; the manifest last, since it vouches for the rest."""
+        if effects.progress.fine:
+            write_mat(self.paths.fine, effects.fine)
+        else:
+            write_mat(self.paths.origin, np.array([[effects.origin]]))
+            write_mat(self.paths.coarse, effects.coarse)
+        self._write_manifest(effects)
+
+    def _write_manifest(self, effects: Effects) -> None:
+        content = {
+            "provenance": self.provenance,
+            "batch_size": effects.batch_size,
+            "progress": vars(effects.progress),
+            "wall_seconds": round(effects.seconds, 1),
+        }
+        write_bytes(self.paths.manifest, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_manifest(paths: ResultPaths) -> dict[str, Any] | None:
+    """The manifest of a pair, or None where there is none.
+
+    Raises:
+        InputError: it is damaged.
+    """
+    try:
+        content = json.loads(paths.manifest.read_text(encoding="utf-8"))
+        Progress(**content["progress"])
+        content["provenance"], content["batch_size"], content["wall_seconds"]
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{paths.manifest} is damaged; set load_previous: 0 to compute anew") from error
+    return content
+
+
+def read_mat(path: Path) -> NDArray[np.float64]:
+    """The array PSNR of a .mat file.
+
+    Raises:
+        InputError: no such file, or it holds no such array.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing; run demo_causal_effect_calculation.py first")
+    try:
+        return np.asarray(loadmat(path)["PSNR"], dtype=np.float64)
+    except (MatReadError, KeyError, ValueError, TypeError, OSError, EOFError, NotImplementedError) as error:
+        raise InputError(f"{path} is damaged; remove it and compute anew") from error
+
+
+def write_mat(path: Path, values: NDArray[np.float64]) -> None:
+    """Write ``values`` as the array PSNR; equal values make equal bytes."""
+    buffer = BytesIO()
+    savemat(buffer, {"PSNR": values})
+    write_bytes(path, MAT_HEADER + buffer.getvalue()[len(MAT_HEADER) :])
+
+
+@dataclass(frozen=True)
+class StoredEffects:
+    """The finished effects of one model on one image.
+
+    ``fine`` is None where no block passed to the fine stage, ``manifest`` where the published code wrote the cache.
+    """
+
+    origin: float
+    coarse: NDArray[np.float64]
+    fine: NDArray[np.float64] | None
+    manifest: dict[str, Any] | None
+
+
+def read_effects(paths: ResultPaths) -> StoredEffects:
+    """Read back what :class:`Cache`, or the published code, wrote.
+
+    Raises:
+        InputError: files are missing, damaged or unfinished.
+    """
+    manifest = read_manifest(paths)
+    if manifest is not None and not Progress(**manifest["progress"]).complete:
+        raise InputError(
+            f"{paths.pair_folder} is not finished; run demo_causal_effect_calculation.py again with load_previous: 1"
+        )
+    fine = read_mat(paths.fine) if paths.fine.exists() else None
+    return StoredEffects(read_mat(paths.origin).item(), read_mat(paths.coarse), fine, manifest)

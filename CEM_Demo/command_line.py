@@ -1,0 +1,39 @@
+"""What both scripts share: arguments, and one line instead of a traceback for a user's mistake."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from CEM_Demo.config import Config, keys_help, load_config
+from CEM_Demo.errors import InputError
+
+
+def make_parser(description: str) -> argparse.ArgumentParser:
+    """A parser with ``--config`` and ``--set``, and the config's keys in its help."""
+    parser = argparse.ArgumentParser(
+        description=description,
+        epilog=f"config keys:\n{keys_help()}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML file, such as demo-SR_CEM.yml")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="replace a value of the file; repeatable"
+    )
+    return parser
+
+
+def run_script(parser: argparse.ArgumentParser, work: Callable[[Config, argparse.Namespace], None]) -> int:
+    """Parse, work, and return the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
+    arguments = parser.parse_args()
+    try:
+        work(load_config(arguments.config, arguments.set), arguments)
+    except InputError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; start again with load_previous: 1 to go on", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,32 @@
+"""The device that runs the networks, set to plain float32 arithmetic."""
+
+from __future__ import annotations
+
+import torch
+
+from CEM_Demo.errors import InputError
+
+DEVICES = ("auto", "cuda", "mps", "cpu")
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of a config's ``device`` key; ``auto`` takes the first there is of cuda, mps, cpu.
+
+    Raises:
+        InputError: there is no such device here.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, present in available.items() if present)
+    if not available[name]:
+        present = ", ".join(kind for kind, found in available.items() if found)
+        raise InputError(f"device: no {name} device here; use auto or one of: {present}")
+    return torch.device(name)
+
+
+def use_exact_arithmetic() -> None:
+    """Turn off what trades exactness or repeatability for speed on CUDA (TF32, autotuned kernels)."""
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True

@@ -1,0 +1,95 @@
+"""From measured PSNRs to the causal effect map: effects, counts, range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many blocks hurt, help, do neither; ROI blocks count as helping, as published."""
+
+    negative: int
+    positive: int
+    zero: int
+    roi: int
+
+
+@dataclass(frozen=True)
+class Extreme:
+    """An effect (dB) and the block it belongs to."""
+
+    effect: float
+    row: int
+    column: int
+
+
+@dataclass(frozen=True)
+class EffectMap:
+    """The causal effect map of one model on one image.
+
+    Attributes:
+        effects: rows x columns float64, dB; positive where the block helps; zero below the tolerance.
+        interventions: rows x columns int64, draws that the effect is the mean of.
+        roi: rows x columns bool, the blocks that overlap the ROI.
+    """
+
+    effects: NDArray[np.float64]
+    interventions: NDArray[np.int64]
+    roi: NDArray[np.bool_]
+
+    @property
+    def outside_roi(self) -> NDArray[np.float64]:
+        """The effects with the ROI's own set to zero, which is what maps and ranges show."""
+        return np.where(self.roi, 0.0, self.effects)
+
+    @property
+    def counts(self) -> Counts:
+        negative = int(((self.effects < 0) & ~self.roi).sum())
+        positive = int(((self.effects > 0) | self.roi).sum())
+        return Counts(negative, positive, self.effects.size - negative - positive, int(self.roi.sum()))
+
+    @property
+    def lowest(self) -> Extreme:
+        return self._extreme(int(self.outside_roi.argmin()))
+
+    @property
+    def highest(self) -> Extreme:
+        return self._extreme(int(self.outside_roi.argmax()))
+
+    @property
+    def effect_range(self) -> float:
+        """Highest minus lowest effect outside the ROI, dB."""
+        return self.highest.effect - self.lowest.effect
+
+    def _extreme(self, index: int) -> Extreme:
+        row, column = divmod(index, self.effects.shape[1])
+        return Extreme(float(self.outside_roi[row, column]), row, column)
+
+
+def make_effect_map(
+    origin: float,
+    coarse: NDArray[np.float64],
+    fine: NDArray[np.float64] | None,
+    tol: float,
+    roi: NDArray[np.bool_],
+) -> EffectMap:
+    """Effects of the blocks: ``origin`` minus the mean intervened PSNR (paper, equation 4).
+
+    Args:
+        origin: PSNR (dB) of the ROI without intervention.
+        coarse: rows x columns x draws, PSNR in dB.
+        fine: the same for the fine stage, zeros for blocks that were not tried; None where none was.
+        tol: dB; smaller effects become zero.
+        roi: rows x columns, the blocks that overlap the ROI.
+    """
+    effects = origin - coarse.mean(axis=2)
+    interventions = np.full(effects.shape, coarse.shape[2])
+    if fine is not None:
+        tried = fine.any(axis=2)
+        effects = np.where(tried, origin - fine.mean(axis=2), effects)
+        interventions = np.where(tried, fine.shape[2], interventions)
+    return EffectMap(np.where(np.abs(effects) < tol, 0.0, effects), interventions, roi)

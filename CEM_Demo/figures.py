@@ -1,0 +1,108 @@
+"""Pictures of causal effect maps: overlay, colour bar, pie, ROI box."""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import cv2
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from CEM_Demo.effect_map import EffectMap
+from CEM_Demo.geometry import ROI
+from CEM_Demo.images import UInt8Image
+
+# Effects (dB) at which the colours saturate.
+COLOUR_BOUND = {"SR": 2.5, "DN": 1.0, "DR": 2.0}
+GAMMA = 1 / 1.2
+BACKDROP_WEIGHT = 0.1
+ROI_COLOUR = (0, 255, 0)
+COLOURS = {"positive": "#c62f2d", "negative": "#2f52c6", "zero": "#d9d9d9"}
+
+
+def colour_position(effects: NDArray[np.float64], bound: float) -> NDArray[np.float64]:
+    """Where effects (dB) fall on the colour scale: -1..1, zero in the middle, saturated at ``bound``."""
+    clipped = effects.clip(-bound, bound)
+    return np.sign(clipped) * np.abs(clipped / bound) ** GAMMA
+
+
+def map_colours(effects: NDArray[np.float64], bound: float) -> UInt8Image:
+    """Effects (dB, rows x columns) in colours, rows x columns x 3: red helps, blue hurts, white does neither."""
+    scale = (colour_position(effects, bound) + 1) / 2
+    return (colormaps["seismic"](scale)[..., :3] * 255).astype(np.uint8)
+
+
+def enlarge_blocks(blocks: NDArray[np.uint8], side: int, height: int, width: int) -> UInt8Image:
+    """Every block as ``side`` x ``side`` pixels; partial blocks at the border are cut."""
+    return blocks.repeat(side, axis=0).repeat(side, axis=1)[:height, :width]
+
+
+def overlay(
+    effect_map: EffectMap, degraded: UInt8Image, roi: ROI, side: int, shape: tuple[int, int], bound: float
+) -> UInt8Image:
+    """The map over the faint degraded image, the ROI in green.
+
+    Args:
+        effect_map: the effects.
+        degraded: the network's input; enlarged bicubically where it is smaller than the output.
+        roi: in full-resolution pixels.
+        side: of a block, in full-resolution pixels.
+        shape: height and width of the full-resolution image.
+        bound: dB at which the colours saturate.
+    """
+    height, width = shape
+    colours = enlarge_blocks(map_colours(effect_map.outside_roi, bound), side, height, width)
+    colours[roi.window] = ROI_COLOUR
+    backdrop = np.asarray(Image.fromarray(degraded).resize((width, height), Image.Resampling.BICUBIC))
+    blended = ((1 - BACKDROP_WEIGHT) * colours + BACKDROP_WEIGHT * backdrop).astype(np.uint8)
+    return with_roi_box(blended, roi)
+
+
+def with_roi_box(image: UInt8Image, roi: ROI) -> UInt8Image:
+    """A copy of the image with the ROI framed in green, two pixels wide."""
+    opposite = (roi.left + roi.side, roi.top + roi.side)
+    return np.asarray(cv2.rectangle(image.copy(), (roi.left, roi.top), opposite, ROI_COLOUR, 2), dtype=np.uint8)
+
+
+def colour_bar(effect_map: EffectMap, bound: float) -> bytes:
+    """PNG of the colours from the lowest to the highest effect, labelled in dB."""
+    lowest, highest = effect_map.lowest.effect, effect_map.highest.effect
+    colours = map_colours(np.linspace(lowest, highest, 256)[None], bound)
+    figure = Figure(figsize=(2.56, 0.42), dpi=200)
+    axes = figure.add_axes((0.03, 0.55, 0.94, 0.42))
+    axes.imshow(colours, aspect="auto", extent=(0, 1, 0, 1))
+    axes.set_yticks([])
+    axes.set_xticks([])
+    axes.text(0, -0.2, f"{lowest:.2f} dB", fontsize=6, ha="left", va="top")
+    axes.text(1, -0.2, f"{highest:.2f} dB", fontsize=6, ha="right", va="top")
+    return _png(figure)
+
+
+def pie(effect_map: EffectMap) -> bytes:
+    """PNG of the shares of helping, hurting and indifferent patches."""
+    counts = effect_map.counts
+    shares = {"positive": counts.positive, "negative": counts.negative, "zero": counts.zero}
+    present = {name: count for name, count in shares.items() if count}
+    figure = Figure(figsize=(2.56, 2.56), dpi=200)
+    axes = figure.add_axes((0.02, 0.02, 0.96, 0.96))
+    axes.pie(
+        list(present.values()),
+        labels=[f"{name}\n{count / effect_map.effects.size:.1%}" for name, count in present.items()],
+        colors=[COLOURS[name] for name in present],
+        startangle=90,
+        counterclock=False,
+        radius=0.72,
+        labeldistance=1.12,
+        textprops={"fontsize": 7},
+        wedgeprops={"linewidth": 0.8, "edgecolor": "white"},
+    )
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,6 @@
+"""Run interventions through a network and keep the ROI of what comes out."""
+
+from CEM_Demo.inference.dense import DenseInference
+from CEM_Demo.inference.interface import Inference
+
+__all__ = ["DenseInference", "Inference"]

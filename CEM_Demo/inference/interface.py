@@ -1,0 +1,29 @@
+"""What the conductor of the effects asks of an inference engine."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor
+
+
+class Inference(Protocol):
+    """A network, one degraded image and one ROI, ready for interventions."""
+
+    def baseline(self) -> Tensor:
+        """The output for the untouched image: 3 x sH x sW float32, on the device."""
+        ...
+
+    def restore(self, corners: NDArray[np.int64], blocks: NDArray[np.uint8]) -> Tensor:
+        """The ROI of the outputs for a batch of interventions.
+
+        Args:
+            corners: N x 2, row and column of each block's top left pixel in the input.
+            blocks: N x b x b x 3 uint8, what stands there instead; what overhangs the image is cut.
+
+        Returns:
+            N x 3 x R x R float32, on the device.
+        """
+        ...

@@ -1,0 +1,1 @@
+"""The bundled bank of natural patches, and the script that cuts it."""

@@ -1,0 +1,18 @@
+"""Draw the causal effect maps of a config from the effects on disk, and put them into one HTML report."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from CEM_Demo.command_line import make_parser, run_script
+from CEM_Demo.config import Config
+from CEM_Demo.report import make_report
+
+
+def work(config: Config, arguments: argparse.Namespace) -> None:
+    print(f"wrote {make_report(config)}")
+
+
+if __name__ == "__main__":
+    sys.exit(run_script(make_parser(__doc__ or ""), work))

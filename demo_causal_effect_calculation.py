@@ -1,0 +1,34 @@
+"""Compute the causal effects of every model on every image of a config, and keep them on disk."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from CEM_Demo.cache import report_path
+from CEM_Demo.command_line import make_parser, run_script
+from CEM_Demo.config import Config
+from CEM_Demo.effects import compute_effects, forecast, prepare
+
+
+def work(config: Config, arguments: argparse.Namespace) -> None:
+    run = prepare(config)
+    if not arguments.dry_run:
+        compute_effects(run)
+        print("effects are computed; demo_CEM_generation.py draws their maps")
+        return
+    print(f"device {run.device}, seed {config.seed}, {len(run.bank)} patches")
+    for ahead in forecast(run):
+        most = -(-ahead.coarse // ahead.batch_size) + -(-ahead.fine // ahead.batch_size)
+        print(
+            f"{ahead.model} on {ahead.image}: {ahead.coarse} coarse and up to {ahead.fine} fine interventions, "
+            f"up to {most} forward passes of {ahead.batch_size}, about {ahead.memory_bytes / 2**20:.0f} MiB; "
+            f"results in {ahead.folder}"
+        )
+    print(f"report: {report_path(config)}")
+
+
+if __name__ == "__main__":
+    parser = make_parser(__doc__ or "")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    sys.exit(run_script(parser, work))

@@ -1,0 +1,90 @@
+"""A tiny network, image and patch bank of the tests' own, and a config that runs them in a second."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+from torch import Tensor, nn
+
+from CEM_Demo.config import Config, load_config
+from CEM_Demo.ModelZoo import checkpoints, registry
+
+
+class Tiny(nn.Module):
+    """Two convolutions on top of the input; every weight is used."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.last = nn.Conv2d(4, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 0.5 * self.last(torch.relu(self.first(x)))
+
+
+@pytest.fixture
+def tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The name under which the zoo knows ``Tiny`` for every task, with a checkpoint in a folder of the test's."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    torch.manual_seed(0)
+    torch.save(Tiny().state_dict(), folder / "Tiny.pth")
+    monkeypatch.setattr(checkpoints, "MODEL_DIR", folder)
+    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._ENTRIES))
+    weights = {"Base": registry.Checkpoint("Tiny.pth")}
+    registry.register([registry.Entry("Tiny", ("SR", "DN", "DR"), Tiny, "of the tests", weights, scale=1, reach=2)])
+    return "Tiny"
+
+
+def photograph(height: int, width: int) -> np.ndarray:
+    """Something with edges, slopes and grain."""
+    rows, columns = np.mgrid[:height, :width]
+    waves = 90 * np.sin(rows / 3) + 60 * np.cos(columns / 5) + 128
+    grain = np.random.RandomState(1).randint(-20, 20, (height, width, 3))
+    return (waves[..., None] + grain).clip(0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, tiny_model: str) -> dict[str, Any]:
+    """A valid config for ``Tiny`` on one 40 x 32 image, as a dictionary to change."""
+    images = tmp_path / "images"
+    images.mkdir()
+    Image.fromarray(photograph(32, 40)).save(images / "photo_1.png")
+    bank = np.random.RandomState(2).randint(0, 256, (50, 8, 8, 3)).astype(np.uint8)
+    np.savez(tmp_path / "bank.npz", patches=bank)
+    return {
+        "task": "DN",
+        "sr": 1,
+        "Modellist": [tiny_model],
+        "batch_size_dict": {},
+        "TextImg_path": str(images),
+        "Imagelist": ["photo_1.png"],
+        "patch_path": str(tmp_path / "bank.npz"),
+        "prefix": "TEST",
+        "w": 8,
+        "h": 8,
+        "ROI_size": 16,
+        "mask_block_size": 8,
+        "coarse_num": 2,
+        "fine_num": 3,
+        "load_previous": 0,
+        "tol": 0.01,
+        "output_dir": str(tmp_path / "out"),
+        "device": "cpu",
+    }
+
+
+def write_config(folder: Path, settings: dict[str, Any]) -> Path:
+    path = folder / "config.yml"
+    path.write_text(yaml.safe_dump(settings))
+    return path
+
+
+def make_config(folder: Path, settings: dict[str, Any], **changes: Any) -> Config:
+    return load_config(write_config(folder, {**settings, **changes}))

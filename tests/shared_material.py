@@ -1,0 +1,16 @@
+"""Where the recorded material lies that some tests compare with, and how they skip without it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+SHARED = Path(__file__).parents[2] / "shared"
+GOLDEN_PIPELINE = SHARED / "golden_pipeline"
+GOLDEN_ZOO = SHARED / "golden_zoo"
+
+
+def needs(path: Path) -> pytest.MarkDecorator:
+    """Skip where the recorded material is not beside the checkout."""
+    return pytest.mark.skipif(not path.exists(), reason=f"needs ../shared/{path.name} beside the checkout")

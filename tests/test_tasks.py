@@ -1,0 +1,100 @@
+"""Images of every kind become scenes, and patches enter them the way the task says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from CEM_Demo.errors import InputError
+from CEM_Demo.images import read_image
+from CEM_Demo.tasks import make_scene
+from CEM_Demo.tasks.denoising import add_noise
+from CEM_Demo.tasks.deraining import RAIN, add_rain, make_rain, rain_seed
+from conftest import photograph
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "P", "1", "CMYK", "I;16"])
+def test_every_kind_of_image_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    rgb = photograph(10, 14)
+    path = tmp_path / ("image.tif" if mode == "CMYK" else "image.png")
+    if mode == "I;16":
+        Image.fromarray(rgb[..., 0].astype(np.uint16) * 257).save(path)
+        expected = np.repeat(rgb[..., :1], 3, axis=2)
+    else:
+        image = Image.fromarray(rgb).convert(mode)
+        image.save(path)
+        expected = np.array(image.convert("RGB"))
+    found = read_image(path)
+    assert found.dtype == np.uint8
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_alpha_is_dropped_not_composited(tmp_path: Path) -> None:
+    image = np.full((4, 4, 4), 200, dtype=np.uint8)
+    image[..., 3] = 0
+    Image.fromarray(image).save(tmp_path / "clear.png")
+    assert (read_image(tmp_path / "clear.png") == 200).all()
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>not found</html>", b"\x89PNG\r\n\x1a\n broken"])
+def test_what_is_no_image_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "image.png"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"image\.png"):
+        read_image(path)
+
+
+def test_super_resolution_crops_to_a_multiple_of_the_scale() -> None:
+    scene = make_scene("SR", photograph(34, 41), "a.png", 4)
+    assert scene.ground_truth.shape == (32, 40, 3)
+    assert scene.degraded.shape == (8, 10, 3)
+    with pytest.raises(InputError, match="too small"):
+        make_scene("SR", photograph(3, 9), "a.png", 4)
+
+
+def test_noise_of_a_patch_is_its_seed_alone() -> None:
+    scene = make_scene("DN", photograph(24, 24), "a.png", 1)
+    patches = np.full((3, 8, 8, 3), 100, dtype=np.uint8)
+    seeds = np.array([5, 6, 5], dtype=np.uint64)
+    noisy = scene.degrade_patches(patches, np.zeros((3, 2), dtype=int), seeds)
+    np.testing.assert_array_equal(noisy[0], noisy[2])
+    assert (noisy[0] != noisy[1]).any()
+    np.testing.assert_array_equal(noisy[1:2], scene.degrade_patches(patches[:1], np.zeros((1, 2), int), seeds[1:2]))
+
+
+def test_noise_is_truncated_to_8_bits() -> None:
+    image = photograph(16, 16)
+    exact = image / 255 + np.random.RandomState(3).normal(0, 50 / 255, image.shape)
+    np.testing.assert_array_equal(add_noise(image, np.random.RandomState(3)), np.floor(exact.clip(0, 1) * 255))
+
+
+def test_a_patch_is_rained_on_like_the_image_it_is_pasted_into() -> None:
+    image = photograph(21, 26)
+    scene = make_scene("DR", image, "photo_7.png", 1)
+    rain = make_rain(21, 26, rain_seed("photo_7.png"))
+    patch = np.random.RandomState(0).randint(0, 256, (1, 8, 8, 3)).astype(np.uint8)
+    for row, column in ((0, 0), (8, 16), (16, 24)):
+        pasted = image.copy()
+        pasted[row : row + 8, column : column + 8] = patch[0, : 21 - row, : 26 - column]
+        expected = add_rain(pasted, rain.layer, rain.opacity)
+        block = scene.degrade_patches(patch, np.array([[row, column]]), np.zeros(1, np.uint64))[0]
+        found = scene.degraded.copy()
+        found[row : row + 8, column : column + 8] = block[: 21 - row, : 26 - column]
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("name", "seed"), [("demo_2.png", 2), ("12_34.png", 12), ("rain.png", 0), ("img007.jpg", 7)])
+def test_rain_is_seeded_by_the_first_number_of_the_name(name: str, seed: int) -> None:
+    assert rain_seed(name) == seed
+
+
+@pytest.mark.parametrize("kind", [*RAIN, "random"])
+def test_every_kind_of_rain_falls(kind: str) -> None:
+    first, again, other = make_rain(64, 80, 1, kind), make_rain(64, 80, 1, kind), make_rain(64, 80, 2, kind)
+    np.testing.assert_array_equal(first.layer, again.layer)
+    assert (first.layer != other.layer).any()
+    assert first.layer.max() == 255
+    assert 0.6 <= first.opacity < 1
