@@ -31,6 +31,7 @@ from CEM_Demo.interventions import PatchBank, Plan, load_bank, make_plan
 from CEM_Demo.metrics import psnr, squared_errors, to_uint8
 from CEM_Demo.ModelZoo import find, load_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import checkpoint_path, sha256_of
+from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
 from CEM_Demo.tasks import Scene, make_scene
 
 SECONDS_BETWEEN_SAVES = 2.0
@@ -135,7 +136,7 @@ def compute_effects(run: Run) -> None:
         if not subject.grid.is_aligned(run.config.roi):
             print(f"{subject.name}: the ROI is off the block grid; every block that overlaps it is an ROI block")
     for model in run.config.Modellist:
-        net = load_network(model, run.config.task, run.config.sr)
+        net = _load(run, model)
         for subject in run.subjects:
             cache = caches[model, subject.name]
             with cache.locked():
@@ -150,6 +151,14 @@ def _make_cache(run: Run, model: str, subject: Subject) -> Cache:
         "versions": versions(),
     }
     return Cache(result_paths(run.config, model, subject.name), provenance)
+
+
+def _load(run: Run, model: str) -> nn.Module:
+    """The network of a model; in SR, one of scale 1 gets the bicubically enlarged image."""
+    task, scale = run.config.task, run.config.sr
+    net = load_network(model, task, scale)
+    entry = find(split_name(model)[0], task)
+    return EnlargeFirst(net, scale) if scale > 1 and entry.scale == 1 else net
 
 
 def _batch_size(run: Run, model: str, net: nn.Module, subject: Subject) -> int:
@@ -253,7 +262,7 @@ def forecast(run: Run) -> list[Forecast]:
     """What :func:`compute_effects` would do, without doing it."""
     forecasts = []
     for model in run.config.Modellist:
-        net = load_network(model, run.config.task, run.config.sr)
+        net = _load(run, model)
         for subject in run.subjects:
             batch_size = _batch_size(run, model, net, subject)
             memory = batch_size * activation_bytes(net, subject.grid.height, subject.grid.width)

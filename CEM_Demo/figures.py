@@ -87,17 +87,18 @@ def pie(effect_map: EffectMap) -> bytes:
     shares = {"positive": counts.positive, "negative": counts.negative, "zero": counts.zero}
     present = {name: count for name, count in shares.items() if count}
     figure = Figure(figsize=(2.56, 2.56), dpi=200)
-    axes = figure.add_axes((0.02, 0.02, 0.96, 0.96))
-    axes.pie(
+    axes = figure.add_axes((0, 0.14, 1, 0.84))
+    wedges, *_ = axes.pie(
         list(present.values()),
-        labels=[f"{name}\n{count / effect_map.effects.size:.1%}" for name, count in present.items()],
         colors=[COLOURS[name] for name in present],
         startangle=90,
         counterclock=False,
-        radius=0.72,
-        labeldistance=1.12,
-        textprops={"fontsize": 7},
+        radius=1.1,
         wedgeprops={"linewidth": 0.8, "edgecolor": "white"},
+    )
+    labels = [f"{name} {count / effect_map.effects.size:.1%}" for name, count in present.items()]
+    figure.legend(
+        wedges, labels, loc="lower center", ncols=3, fontsize=6, frameon=False, columnspacing=1, handlelength=1
     )
     return _png(figure)
 

@@ -57,7 +57,9 @@ def split_name(model_loading_name: str) -> tuple[str, str]:
     return name, training or "Base"
 
 
-def build_network(name: str, task: str, factor: int = 4, num_channels: int = 3) -> nn.Module:
+def build_network(
+    name: str, task: str, factor: int = 4, num_channels: int = 3, training: str | None = None
+) -> nn.Module:
     """A network of the zoo with random weights.
 
     Args:
@@ -65,6 +67,7 @@ def build_network(name: str, task: str, factor: int = 4, num_channels: int = 3) 
         task: SR, DN or DR.
         factor: scale of an SR network; DN and DR networks, and SR networks of scale 1, keep theirs.
         num_channels: channels of the images.
+        training: build it as the checkpoint of this training needs it; few differ from the model of their name.
 
     Raises:
         UnknownModelError: the zoo has no such model for this task.
@@ -72,6 +75,8 @@ def build_network(name: str, task: str, factor: int = 4, num_channels: int = 3) 
     """
     entry = find(name, task)
     arguments = dict(entry.arguments)
+    if training is not None and training in entry.checkpoints:
+        arguments |= entry.checkpoints[training].arguments
     if entry.scale is None:
         arguments["scale"] = factor
     elif entry.scale > 1 and entry.scale != factor:
@@ -95,7 +100,7 @@ def load_network(model_loading_name: str, task: str, factor: int = 4) -> nn.Modu
         InputError: unknown name, missing checkpoint, or a checkpoint that does not fit the network.
     """
     name, training = split_name(model_loading_name)
-    return load_entry(build_network(name, task, factor), find(name, task), training)
+    return load_entry(build_network(name, task, factor, training=training), find(name, task), training)
 
 
 def get_model(model_name: str, factor: int = 4, num_channels: int = 3) -> nn.Module:

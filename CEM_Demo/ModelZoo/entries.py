@@ -6,6 +6,7 @@ To add a model, write its network in ``NN/`` and add an entry here, or call ``re
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from torch import nn
@@ -81,14 +82,14 @@ def edsr(name: str, width: int, depth: int, demo: str | None = None) -> Entry:
     )
 
 
-def fsrcnn(name: str, width: int, depth: int, published: bool = True) -> Entry:
+def fsrcnn(name: str, width: int, depth: int, checkpoints: dict[str, Checkpoint] | None = None) -> Entry:
     """A ``FSRCNN-width-depth``, named by its mapping layers."""
     return Entry(
         name,
         ("SR",),
         FSRCNN,
         papers.FSRCNN,
-        checkpoints=base(f"{name}_15000.pth") if published else {},
+        checkpoints=checkpoints or base(f"{name}_15000.pth"),
         arguments={"width": width, "depth": depth},
         takes_channels=True,
         numbered=("width", "depth"),
@@ -151,9 +152,12 @@ def xrestormer(name: str, task: str, file: str, scale: int = 1) -> Entry:
     return Entry(name, (task,), XRestormer, papers.XRESTORMER, base(file), arguments, scale=scale, size=size)
 
 
+# The network of the paper has 12 channels and 4 layers; what was published under its name has 16 and 6.
+FSRCNN_WEIGHTS = replace(base("FSRCNN-16-6_15000.pth")["Base"], arguments={"width": 16, "depth": 6})
+
 ENTRIES = [
     single("SRCNN", "SR", SRCNN, papers.SRCNN, "SRCNN_15000.pth", takes_channels=True, reach=4),
-    fsrcnn("FSRCNN", 12, 4, published=False),
+    fsrcnn("FSRCNN", 12, 4, checkpoints={"Base": FSRCNN_WEIGHTS}),
     *(fsrcnn(f"FSRCNN-{width}-6", width, 6) for width in (16, 32, 48, 64, 80, 96, 112, 128)),
     *(fsrcnn(f"FSRCNN-48-{depth}", 48, depth) for depth in (2, 4, 8, 10, 12, 14, 16)),
     Entry("ESPCN", ("SR",), ESPCN, papers.ESPCN, takes_channels=True, numbered=("width", "depth"), reach=35),

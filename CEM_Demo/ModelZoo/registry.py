@@ -23,11 +23,15 @@ class UnknownModelError(InputError, NotImplementedError):
 class Checkpoint:
     """A file of weights in ``ModelZoo/models/``.
 
-    ``sha256`` is the digest of the published file where it is known.
+    Attributes:
+        file: its name there.
+        sha256: digest of the published file where it is known.
+        arguments: of the entry's ``build``, where these weights were trained with others than the entry's own.
     """
 
     file: str
     sha256: str | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

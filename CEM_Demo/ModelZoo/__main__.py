@@ -1,0 +1,54 @@
+"""``python -m CEM_Demo.ModelZoo``: the zoo as a table."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from CEM_Demo.ModelZoo import MODEL_DIR, Entry, build_network, entries
+from CEM_Demo.ModelZoo.registry import TASKS
+
+HEADER = ("name", "task", "parameters", "reach", "published checkpoint", "bundled")
+
+
+def row(entry: Entry) -> tuple[str, ...]:
+    """One model's cells; the reach is the radius of its receptive field in input pixels."""
+    with torch.device("meta"):
+        net = build_network(entry.name, entry.tasks[0])
+    parameters = sum(weight.numel() for weight in net.parameters())
+    base = entry.checkpoints.get("Base")
+    published = "none" if base is None else f"{base.file}{'' if (MODEL_DIR / base.file).is_file() else ' (missing)'}"
+    bundled = [
+        name for name, known in entry.checkpoints.items() if name != "Base" and (MODEL_DIR / known.file).is_file()
+    ]
+    return (
+        entry.name,
+        "/".join(entry.tasks),
+        f"{parameters:,}",
+        "global" if entry.reach is None else str(entry.reach),
+        published,
+        ", ".join(f"{entry.name}@{name}" for name in bundled),
+    )
+
+
+def table(rows: list[tuple[str, ...]], markdown: bool) -> str:
+    """The rows under their header, as aligned columns or in Markdown."""
+    lines = [HEADER, *rows]
+    if markdown:
+        lines.insert(1, tuple("---" for _ in HEADER))
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m CEM_Demo.ModelZoo", description=__doc__)
+    parser.add_argument("--task", choices=TASKS, help="only the models that serve this task")
+    parser.add_argument("--markdown", action="store_true", help="as a Markdown table")
+    arguments = parser.parse_args()
+    print(table([row(entry) for entry in entries(arguments.task)], arguments.markdown))
+
+
+if __name__ == "__main__":
+    main()

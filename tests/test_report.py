@@ -1,0 +1,153 @@
+"""The HTML report: complete, self-contained, escaped, and alive in a real browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from CEM_Demo.cache import result_paths
+from CEM_Demo.config import Config
+from CEM_Demo.effect_map import EffectMap, make_effect_map
+from CEM_Demo.effects import compute_effects, prepare
+from CEM_Demo.errors import InputError
+from CEM_Demo.figures import colour_bar, overlay, pie
+from CEM_Demo.geometry import ROI
+from CEM_Demo.images import png_bytes, read_image
+from CEM_Demo.report import Panel, Section, make_report, render
+from conftest import make_config, photograph
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.fixture
+def finished(tmp_path: Path, settings: dict[str, Any]) -> Config:
+    config = make_config(tmp_path, settings)
+    compute_effects(prepare(config))
+    return config
+
+
+class Links(HTMLParser):
+    """What a page would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [value for name, value in attrs if name in ("src", "href") and value]
+
+
+def test_report_is_one_file_that_holds_everything(finished: Config, tmp_path: Path) -> None:
+    path = make_report(finished)
+    assert path == tmp_path / "out" / "DN_TEST_Result.html"
+    text = path.read_text()
+    links = Links()
+    links.feed(text)
+    assert len(links.found) == 6
+    assert all(link.startswith("data:image/png;base64,") for link in links.found)
+    paths = result_paths(finished, "Tiny", "photo_1.png")
+    for picture in (paths.overlay, paths.colour_bar, paths.pie):
+        with Image.open(picture) as image:
+            image.verify()
+    for expected in ("PSNR of the ROI", "Effect range", "of which ROI", "checkpoint_sha256", "torch", "seed: 0"):
+        assert expected in text
+
+
+def test_report_reads_a_published_cache_and_says_that_it_is_unverified(finished: Config) -> None:
+    verified = make_report(finished).read_text()
+    paths = result_paths(finished, "Tiny", "photo_1.png")
+    paths.manifest.unlink()
+    paths.ground_truth.unlink()
+    paths.degraded.unlink()
+    text = make_report(finished).read_text()
+    assert "Unverified" in text
+    assert "Unverified" not in verified
+
+
+def test_unfinished_results_make_no_report(finished: Config) -> None:
+    paths = result_paths(finished, "Tiny", "photo_1.png")
+    paths.manifest.write_text(paths.manifest.read_text().replace('"fine_planned": ', '"fine_planned": 1'))
+    with pytest.raises(InputError, match="not finished.*load_previous: 1"):
+        make_report(finished)
+
+
+def a_map() -> EffectMap:
+    origin, roi = 30.0, np.zeros((4, 5), dtype=bool)
+    roi[1:3, 1:3] = True
+    coarse = np.full((4, 5, 2), 30.0)
+    coarse[0, 0], coarse[3, 4], coarse[1, 1] = 29.0, 30.5, 20.0
+    return make_effect_map(origin, coarse, None, 0.01, roi)
+
+
+def test_map_counts_ranges_and_thresholds() -> None:
+    effect_map = a_map()
+    assert vars(effect_map.counts) == {"negative": 1, "positive": 5, "zero": 14, "roi": 4}
+    assert (effect_map.highest.row, effect_map.highest.column) == (0, 0)
+    assert effect_map.effect_range == pytest.approx(1.5)
+    assert not make_effect_map(30.0, np.full((2, 2, 3), 29.995), None, 0.01, np.zeros((2, 2), bool)).effects.any()
+
+
+def test_a_map_without_effects_is_drawn() -> None:
+    nothing = make_effect_map(30.0, np.full((2, 2, 3), 30.0), None, 0.01, np.ones((2, 2), bool))
+    assert colour_bar(nothing, 1.0)
+    assert pie(nothing)
+
+
+def test_overlay_fits_images_that_blocks_do_not_divide() -> None:
+    drawn = overlay(a_map(), photograph(29, 37), ROI(8, 8, 16), 8, (29, 37), 1.0)
+    assert drawn.shape == (29, 37, 3)
+    assert drawn[28, 36, 2] > drawn[28, 36, 0]  # the blue block is cut at the corner
+    assert drawn[0, 0, 0] > drawn[0, 0, 2]
+
+
+def test_names_are_escaped(tmp_path: Path, settings: dict[str, Any]) -> None:
+    evil = "<script>alert(1)</script>\"'&"
+    picture = png_bytes(photograph(8, 8))
+    panel = Panel(evil, picture, picture, picture, picture, 30.0, a_map(), None)
+    text = render(make_config(tmp_path, settings), [Section(evil, picture, picture, 32, 40, [panel])])
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert not re.search(r'alt="[^"]*"\'', text)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_pointing_at_a_block_shows_its_effect(finished: Config) -> None:
+    playwright = pytest.importorskip("playwright.sync_api")
+    path = make_report(finished)
+    complaints: list[str] = []
+    with playwright.sync_playwright() as driver:
+        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: complaints.append(request.url) if request.url.startswith("http") else None)
+        page.goto(path.as_uri())
+        assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+        box = page.locator(".map").bounding_box()
+        assert box is not None
+        # 40 x 32 pixels in blocks of 8: the middle of block row 1, column 3.
+        page.mouse.move(box["x"] + box["width"] * 28 / 40, box["y"] + box["height"] * 12 / 32)
+        tip = page.locator("#tip").inner_text()
+        assert re.fullmatch(r"row 1, column 3: [+-]?\d+\.\d{3} dB, [23] interventions", tip)
+        page.mouse.move(box["x"] + box["width"] * 12 / 40, box["y"] + box["height"] * 12 / 32)
+        assert "(ROI)" in page.locator("#tip").inner_text()
+        page.mouse.move(5, 5)
+        assert not page.locator("#tip").is_visible()
+        browser.close()
+    assert complaints == []
+
+
+def test_stored_pictures_show_the_scene(finished: Config) -> None:
+    paths = result_paths(finished, "Tiny", "photo_1.png")
+    np.testing.assert_array_equal(read_image(paths.ground_truth), photograph(32, 40))
+    boxed, plain = read_image(paths.restored_with_roi), read_image(paths.restored)
+    assert (boxed[8, 8] == (0, 255, 0)).all()
+    np.testing.assert_array_equal(boxed[12:20, 12:20], plain[12:20, 12:20])
