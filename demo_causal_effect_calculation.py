@@ -5,10 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from CEM_Demo.cache import report_path
 from CEM_Demo.command_line import make_parser, run_script
 from CEM_Demo.config import Config
-from CEM_Demo.effects import compute_effects, forecast, prepare
+from CEM_Demo.effects import compute_effects
+from CEM_Demo.preparation import forecast, prepare
+from CEM_Demo.result_paths import report_path
 
 
 def work(config: Config, arguments: argparse.Namespace) -> None:

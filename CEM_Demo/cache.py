@@ -16,88 +16,13 @@ from numpy.typing import NDArray
 from scipy.io import loadmat, savemat
 from scipy.io.matlab import MatReadError
 
-from CEM_Demo.config import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import write_bytes
 from CEM_Demo.images import UInt8Image, png_bytes
-from CEM_Demo.tasks import DEGRADED_SUFFIX
+from CEM_Demo.result_paths import ResultPaths
 
 # SciPy puts the date into a .mat file's 116 bytes of text; without it equal arrays make equal files.
 MAT_HEADER = b"MATLAB 5.0 MAT-file, Causal Effect Map".ljust(116)
-
-
-@dataclass(frozen=True)
-class ResultPaths:
-    """Where the results of one image lie, and those of one model on it; the published layout."""
-
-    run: Path
-    task: str
-    model: str
-    image: str
-    coarse_num: int
-    fine_num: int
-
-    @property
-    def model_folder(self) -> Path:
-        return self.run / self.model
-
-    @property
-    def pair_folder(self) -> Path:
-        return self.model_folder / self.image
-
-    @property
-    def origin(self) -> Path:
-        return self.model_folder / f"{self.image}-PSNR-Origin.mat"
-
-    @property
-    def coarse(self) -> Path:
-        return self.model_folder / f"{self.image}-PSNR_all_perturb-C{self.coarse_num}.mat"
-
-    @property
-    def fine(self) -> Path:
-        return self.model_folder / f"{self.image}-PSNR_all_perturb-F{self.fine_num}.mat"
-
-    @property
-    def restored(self) -> Path:
-        return self.model_folder / f"{self.task}_{self.image}-Origin.png"
-
-    @property
-    def restored_with_roi(self) -> Path:
-        return self.pair_folder / "rectangle-result-origin.png"
-
-    @property
-    def manifest(self) -> Path:
-        return self.pair_folder / "manifest.json"
-
-    @property
-    def overlay(self) -> Path:
-        return self.pair_folder / "CEM_PSNR.png"
-
-    @property
-    def colour_bar(self) -> Path:
-        return self.pair_folder / "Range_PSNR.png"
-
-    @property
-    def pie(self) -> Path:
-        return self.pair_folder / "Pie_PSNR.png"
-
-    @property
-    def degraded(self) -> Path:
-        return self.run / f"{self.image}-{DEGRADED_SUFFIX[self.task]}.png"
-
-    @property
-    def ground_truth(self) -> Path:
-        return self.run / f"{self.image}-truth.png"
-
-
-def result_paths(config: Config, model: str, image: str) -> ResultPaths:
-    """Paths under ``./{task}-CEM/{prefix}-R{ROI}M{block}/``; the block in input pixels, as published."""
-    run = Path(config.output_dir) / f"{config.task}-CEM" / f"{config.prefix}-R{config.ROI_size}M{config.block}"
-    return ResultPaths(run, config.task, model, image, config.coarse_num, config.fine_num)
-
-
-def report_path(config: Config) -> Path:
-    return Path(config.output_dir) / f"{config.task}_{config.prefix}_Result.html"
 
 
 @dataclass

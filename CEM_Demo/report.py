@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from CEM_Demo.cache import ResultPaths, StoredEffects, read_effects, report_path, result_paths
+from CEM_Demo.cache import StoredEffects, read_effects
 from CEM_Demo.config import Config
 from CEM_Demo.effect_map import EffectMap, make_effect_map
 from CEM_Demo.errors import InputError
@@ -18,6 +18,7 @@ from CEM_Demo.figures import COLOUR_BOUND, colour_bar, overlay, pie
 from CEM_Demo.files import write_bytes
 from CEM_Demo.geometry import grid_of
 from CEM_Demo.images import UInt8Image, png_bytes, read_image
+from CEM_Demo.result_paths import ResultPaths, report_path, result_paths
 from CEM_Demo.tasks import make_scene
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -11,17 +11,19 @@ import pytest
 import torch
 from PIL import Image
 
-from CEM_Demo.cache import read_effects, read_manifest, read_mat, result_paths
+from CEM_Demo.cache import read_effects, read_manifest, read_mat
 from CEM_Demo.config import Config
-from CEM_Demo.effects import compute_effects, forecast, passes_to_fine, prepare
+from CEM_Demo.effects import compute_effects, passes_to_fine
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import read_image
 from CEM_Demo.inference import DenseInference
 from CEM_Demo.inference.dense import paste
 from CEM_Demo.interventions import load_bank, make_plan
 from CEM_Demo.ModelZoo import load_network
+from CEM_Demo.preparation import forecast, prepare
+from CEM_Demo.result_paths import result_paths
 from CEM_Demo.tasks import make_scene
-from conftest import make_config, photograph
+from conftest import Tiny, make_config, photograph
 
 
 def compute(config: Config) -> None:
@@ -197,15 +199,12 @@ def test_forecast_computes_and_writes_nothing(tmp_path: Path, settings: dict[str
 
 
 @pytest.mark.parametrize("trouble", ["size", "nan"])
-def test_a_network_that_returns_nonsense_is_named(tmp_path: Path, settings: dict[str, Any], trouble: str) -> None:
-    from CEM_Demo.ModelZoo import checkpoints
-
-    if trouble == "nan":
-        state = torch.load(checkpoints.MODEL_DIR / "Tiny.pth", weights_only=True)
-        state["last.bias"][0] = float("nan")
-        torch.save(state, checkpoints.MODEL_DIR / "Tiny.pth")
-        config = make_config(tmp_path, settings)
+def test_a_network_that_returns_nonsense_is_named(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, trouble: str
+) -> None:
+    if trouble == "size":
+        monkeypatch.setattr(Tiny, "forward", lambda self, image: image[..., 1:, :])
     else:
-        config = make_config(tmp_path, settings, task="SR", sr=2)
+        monkeypatch.setattr(Tiny, "forward", lambda self, image: image / 0)
     with pytest.raises(InputError, match="Tiny"):
-        compute(config)
+        compute(make_config(tmp_path, settings))

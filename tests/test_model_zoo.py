@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from CEM_Demo.effects import compute_effects, prepare
+from CEM_Demo.effects import compute_effects
 from CEM_Demo.errors import InputError
 from CEM_Demo.ModelZoo import (
     MODEL_LIST,
@@ -30,6 +30,7 @@ from CEM_Demo.ModelZoo import (
 )
 from CEM_Demo.ModelZoo.checkpoints import load_strictly, read_state_dict
 from CEM_Demo.ModelZoo.padding import accept_any_size, padded_side, reflect_pad
+from CEM_Demo.preparation import prepare
 from conftest import Tiny
 from shared_material import GOLDEN_PIPELINE, SHARED, needs
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from CEM_Demo.ModelZoo import SizeRequirement, build_network, entries
+from CEM_Demo.ModelZoo import SizeRequirement, build_network, checkpoints, entries, load_denoise_model
 from CEM_Demo.ModelZoo.NN.rcan import PooledAttention
 from CEM_Demo.ModelZoo.NN.san import SecondOrderAttention, covariance, square_root
-from shared_material import GOLDEN_ZOO, needs
-from zoo_goldens import assert_outputs_are, assert_state_dict_is
+from shared_material import GOLDEN_ZOO, SHARED, needs
+from zoo_goldens import TOLERANCE, assert_outputs_are, assert_state_dict_is, relative_error
 
 SCALABLE = ("SRCNN", "FSRCNN", "ESPCN-32-2", "DRRN", "EDSR", "MSRN", "RCAN", "SAN", "RNAN")
 NUMBERED = ("EDSR-16-2", "FSRCNN-8-1", "ESPCN-32-2", "ESPCN-32-4", "ESPCN-32-8")
@@ -33,6 +34,15 @@ def test_numbered_names_equal_the_goldens(name: str) -> None:
     net = build_network(name, "SR").eval()
     assert_state_dict_is(net, GOLDEN_ZOO / "manifests" / "SR" / f"{name}.json.gz")
     assert_outputs_are(net, GOLDEN_ZOO / "outputs" / "SR" / f"{name}.npz")
+
+
+@needs(GOLDEN_ZOO)
+def test_published_weights_give_the_recorded_output(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checkpoints, "MODEL_DIR", SHARED / "weights")
+    golden = np.load(GOLDEN_ZOO / "extras" / "outputs" / "DN" / "DnCNN@dncnn_color_blind.npz")
+    with torch.inference_mode():
+        output = load_denoise_model("DnCNN")(torch.from_numpy(golden["x"]).float())
+    assert relative_error(output, golden["y"]) <= TOLERANCE
 
 
 @pytest.mark.parametrize(("name", "width"), [("ESPCN", 64), ("ESPCN-48-3", 48)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +32,14 @@ def relative_error(found: torch.Tensor, expected: np.ndarray) -> float:
 
 
 def assert_state_dict_is(net: torch.nn.Module, manifest: Path) -> None:
-    """The keys, shapes and types are those of ``manifest``, in its order."""
+    """The keys, shapes and types are those of ``manifest``, in its order, and so are the values that are constants."""
     recorded = json.loads(gzip.decompress(manifest.read_bytes()))
     expected = [[key, shape, dtype.removeprefix("torch.")] for key, shape, dtype in recorded["state"]]
     found = [[key, list(value.shape), str(value.dtype).split(".")[1]] for key, value in net.state_dict().items()]
     assert found == expected
+    assert sum(weight.numel() for weight in net.parameters()) == recorded["num_params"]
+    for key, facts in recorded["untouched_by_seeding"].items():
+        assert zlib.crc32(net.state_dict()[key].contiguous().numpy().tobytes()) == facts["crc32"], key
 
 
 def assert_outputs_are(net: torch.nn.Module, outputs: Path) -> None:

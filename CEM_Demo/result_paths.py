@@ -1,0 +1,83 @@
+"""Where results lie: the published layout, and what this project adds to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from CEM_Demo.config import Config
+from CEM_Demo.tasks import DEGRADED_SUFFIX
+
+
+@dataclass(frozen=True)
+class ResultPaths:
+    """Where the results of one image lie, and those of one model on it; the published layout."""
+
+    run: Path
+    task: str
+    model: str
+    image: str
+    coarse_num: int
+    fine_num: int
+
+    @property
+    def model_folder(self) -> Path:
+        return self.run / self.model
+
+    @property
+    def pair_folder(self) -> Path:
+        return self.model_folder / self.image
+
+    @property
+    def origin(self) -> Path:
+        return self.model_folder / f"{self.image}-PSNR-Origin.mat"
+
+    @property
+    def coarse(self) -> Path:
+        return self.model_folder / f"{self.image}-PSNR_all_perturb-C{self.coarse_num}.mat"
+
+    @property
+    def fine(self) -> Path:
+        return self.model_folder / f"{self.image}-PSNR_all_perturb-F{self.fine_num}.mat"
+
+    @property
+    def restored(self) -> Path:
+        return self.model_folder / f"{self.task}_{self.image}-Origin.png"
+
+    @property
+    def restored_with_roi(self) -> Path:
+        return self.pair_folder / "rectangle-result-origin.png"
+
+    @property
+    def manifest(self) -> Path:
+        return self.pair_folder / "manifest.json"
+
+    @property
+    def overlay(self) -> Path:
+        return self.pair_folder / "CEM_PSNR.png"
+
+    @property
+    def colour_bar(self) -> Path:
+        return self.pair_folder / "Range_PSNR.png"
+
+    @property
+    def pie(self) -> Path:
+        return self.pair_folder / "Pie_PSNR.png"
+
+    @property
+    def degraded(self) -> Path:
+        return self.run / f"{self.image}-{DEGRADED_SUFFIX[self.task]}.png"
+
+    @property
+    def ground_truth(self) -> Path:
+        return self.run / f"{self.image}-truth.png"
+
+
+def result_paths(config: Config, model: str, image: str) -> ResultPaths:
+    """Paths under ``./{task}-CEM/{prefix}-R{ROI}M{block}/``; the block in input pixels, as published."""
+    run = Path(config.output_dir) / f"{config.task}-CEM" / f"{config.prefix}-R{config.ROI_size}M{config.block}"
+    return ResultPaths(run, config.task, model, image, config.coarse_num, config.fine_num)
+
+
+def report_path(config: Config) -> Path:
+    return Path(config.output_dir) / f"{config.task}_{config.prefix}_Result.html"

@@ -1,0 +1,61 @@
+"""What the README says can be typed, and names what there is."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from CEM_Demo.config import Config
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+]
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("python demo_")])
+def test_commands_run(command: str) -> None:
+    words = shlex.split(command)
+    if "demo_CEM_generation.py" in words:
+        words.append("--help")
+    elif "--dry-run" not in words:
+        words.append("--dry-run")
+    done = subprocess.run([sys.executable, *words[1:]], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("python -m")])
+def test_modules_are_there(command: str) -> None:
+    words = shlex.split(command)
+    done = subprocess.run([sys.executable, *words[1:3], "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    for option in [word for word in words if word.startswith("--")]:
+        assert option in done.stdout
+
+
+def test_scripts_are_there() -> None:
+    for command in COMMANDS:
+        if command.startswith("bash "):
+            assert (ROOT / command.split()[1]).is_file()
+
+
+def test_every_key_is_in_the_table() -> None:
+    for key, field in Config.model_fields.items():
+        assert f"| `{key}` | {field.description} |" in README
+
+
+def test_files_it_names_exist() -> None:
+    for path in re.findall(r"`(CEM_Demo/[\w/.-]+)`", README) + re.findall(r"\]\((CEM_Demo/[^)]+)\)", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_no_placeholders_are_left() -> None:
+    assert "<!--" not in README
