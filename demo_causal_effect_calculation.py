@@ -8,6 +8,7 @@ import sys
 from CEM_Demo.command_line import make_parser, run_script
 from CEM_Demo.config import Config
 from CEM_Demo.effects import compute_effects
+from CEM_Demo.inference.reach import Cost
 from CEM_Demo.preparation import forecast, prepare
 from CEM_Demo.result_paths import report_path
 
@@ -20,13 +21,24 @@ def work(config: Config, arguments: argparse.Namespace) -> None:
         return
     print(f"device {run.device}, seed {config.seed}, {len(run.bank)} patches")
     for ahead in forecast(run):
-        most = -(-ahead.coarse // ahead.batch_size) + -(-ahead.fine // ahead.batch_size)
+        passes = -(-ahead.coarse // ahead.batch_size) + -(-ahead.fine // ahead.batch_size)
         print(
             f"{ahead.model} on {ahead.image}: {ahead.coarse} coarse and up to {ahead.fine} fine interventions, "
-            f"up to {most} forward passes of {ahead.batch_size}, about {ahead.memory_bytes / 2**20:.0f} MiB; "
-            f"results in {ahead.folder}"
+            f"up to {passes} batches of {ahead.batch_size}, {ahead.kind} inference, {work_of(ahead.cost)}"
+            f"activations of about {ahead.memory_bytes / 2**20:.0f} MiB; results in {ahead.folder}"
         )
     print(f"report: {report_path(config)}")
+
+
+def work_of(cost: Cost | None) -> str:
+    """The predicted work by either inference."""
+    if cost is None:
+        return ""
+    dense, incremental = (multiply_adds / 1e6 for multiply_adds in (cost.dense, cost.incremental))
+    return (
+        f"{dense:,.0f} million multiply-adds per intervention dense, {incremental:,.1f} incremental "
+        f"({cost.reached} of {cost.blocks} blocks reach the ROI), "
+    )
 
 
 if __name__ == "__main__":

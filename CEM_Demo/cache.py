@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,17 @@ class Effects:
         origin: PSNR of the ROI without intervention.
         coarse: rows x columns x coarse_num.
         fine: rows x columns x fine_num, zero for blocks that were not tried.
-        batch_size: interventions per forward pass; kept on resuming, since it can move the last digits.
+        inference: dense or incremental.
+        reached: rows x columns, False for blocks whose effect is exactly zero since they cannot reach the ROI.
+        batch_size: interventions restored at a time; kept on resuming, since it can move the last digits.
         seconds: computing time so far.
     """
 
     origin: float
     coarse: NDArray[np.float64]
     fine: NDArray[np.float64]
+    inference: str
+    reached: NDArray[np.bool_]
     batch_size: int
     progress: Progress = field(default_factory=Progress)
     seconds: float = 0.0
@@ -102,15 +106,19 @@ class Cache:
             changes = ", ".join(f"{key} was {earlier['provenance'].get(key)!r}" for key in differing)
             raise InputError(f"{self.paths.manifest.parent} was computed differently: {changes}; {ways_on}")
 
+    def is_complete(self) -> bool:
+        """Whether an earlier run finished."""
+        manifest = read_manifest(self.paths)
+        return manifest is not None and Progress(**manifest["progress"]).complete
+
     def resume(self, fresh: Effects) -> Effects:
         """``fresh`` filled with what an earlier run of the same provenance finished."""
         manifest = read_manifest(self.paths)
         if manifest is None:
             return fresh
         progress = Progress(**manifest["progress"])
-        effects = Effects(
-            fresh.origin, fresh.coarse, fresh.fine, manifest["batch_size"], progress, manifest["wall_seconds"]
-        )
+        seconds, batch_size = manifest["wall_seconds"], manifest["batch_size"]
+        effects = replace(fresh, progress=progress, seconds=seconds, batch_size=batch_size)
         for stage, path in (("coarse", self.paths.coarse), ("fine", self.paths.fine)):
             if getattr(progress, stage):
                 stored = read_mat(path)
@@ -148,7 +156,10 @@ class Cache:
     def _write_manifest(self, effects: Effects) -> None:
         content = {
             "provenance": self.provenance,
+            "inference": effects.inference,
             "batch_size": effects.batch_size,
+            # One string a row of blocks; 0 marks those that cannot reach the ROI, whose effect is exactly zero.
+            "reach": ["".join("01"[reached] for reached in row) for row in effects.reached.astype(int)],
             "progress": vars(effects.progress),
             "wall_seconds": round(effects.seconds, 1),
         }
@@ -164,7 +175,7 @@ def read_manifest(paths: ResultPaths) -> dict[str, Any] | None:
     try:
         content = json.loads(paths.manifest.read_text(encoding="utf-8"))
         Progress(**content["progress"])
-        content["provenance"], content["batch_size"], content["wall_seconds"]
+        content["provenance"], content["batch_size"], content["reach"], content["wall_seconds"]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

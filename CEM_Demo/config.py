@@ -50,6 +50,11 @@ class Config(BaseModel):
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(
         default="auto", description=f"one of {', '.join(DEVICES)} (default auto: the first there is)"
     )
+    inference: Literal["auto", "dense", "incremental"] = Field(
+        default="auto",
+        description="dense restores whole images, incremental only what an intervention changes and the ROI needs "
+        "(default auto: the one predicted to be faster)",
+    )
     output_dir: str = Field(default=".", description="folder for all results (default: the current one)")
     batch_size: Positive | None = Field(
         default=None, description="interventions per forward pass (default: found from the model and the memory)"
@@ -146,12 +151,19 @@ def _explain(error: ValidationError) -> str:
     if kind == "missing":
         return f"the key {key} is missing ({Config.model_fields[key].description})"
     if kind == "extra_forbidden":
-        close = difflib.get_close_matches(key, Config.model_fields, n=1, cutoff=0.4)
-        return f"unknown key {key}{f'; did you mean {close[0]}?' if close else ''}"
+        close = _nearest_key(key)
+        return f"unknown key {key}{f'; did you mean {close}?' if close else ''}"
     reason = complaint["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         return f"{key}: {reason}" if key else reason
     return f"{key}: {reason[0].lower()}{reason[1:]}, not {given!r} ({Config.model_fields[key].description})"
+
+
+def _nearest_key(key: str) -> str | None:
+    """The key meant by a mistyped one: a part of it, or one that reads alike."""
+    parts = [known for known in Config.model_fields if len(known) > 1 and known.lower() in key.lower()]
+    alike = difflib.get_close_matches(key, Config.model_fields, n=1, cutoff=0.5)
+    return next(iter(parts + alike), None)
 
 
 def _safe_name(name: str) -> str:

@@ -15,12 +15,12 @@ from CEM_Demo.cache import Cache, Effects
 from CEM_Demo.device import use_exact_arithmetic
 from CEM_Demo.figures import with_roi_box
 from CEM_Demo.geometry import ROI, Grid
-from CEM_Demo.inference.dense import DenseInference, check_output
+from CEM_Demo.inference.dense import check_output
 from CEM_Demo.inference.interface import Inference
 from CEM_Demo.interventions import PatchBank, Plan
 from CEM_Demo.metrics import psnr, squared_errors, to_uint8
 from CEM_Demo.ModelZoo.checkpoints import sha256_of
-from CEM_Demo.preparation import Run, Subject, batch_size_for, load_for_run, versions
+from CEM_Demo.preparation import Run, Subject, batch_size_for, inference_for, load_for_run, versions
 from CEM_Demo.result_paths import result_paths
 from CEM_Demo.tasks import Scene
 
@@ -65,25 +65,27 @@ def _make_cache(run: Run, model: str, subject: Subject) -> Cache:
 
 
 def _compute_pair(run: Run, model: str, net: nn.Module, subject: Subject, cache: Cache) -> None:
-    config, scene = run.config, subject.scene
-    fresh = Effects(
-        origin=0.0,
-        coarse=np.zeros((*subject.grid.shape, config.coarse_num)),
-        fine=np.zeros((*subject.grid.shape, config.fine_num)),
-        batch_size=batch_size_for(run, model, net, subject),
-    )
-    effects = cache.resume(fresh) if config.load_previous else fresh
-    if effects.progress.complete:
+    config, scene, grid = run.config, subject.scene, subject.grid
+    if config.load_previous and cache.is_complete():
         print(f"{model} {subject.name}: already computed")
         return
-    inference = DenseInference(net, scene.degraded, config.roi, run.device)
+    inference = inference_for(run, net, subject)
+    fresh = Effects(
+        origin=0.0,
+        coarse=np.zeros((*grid.shape, config.coarse_num)),
+        fine=np.zeros((*grid.shape, config.fine_num)),
+        inference=inference.kind,
+        reached=inference.reaches(np.argwhere(np.ones(grid.shape)) * grid.block).reshape(grid.shape),
+        batch_size=batch_size_for(run, model, inference),
+    )
+    effects = cache.resume(fresh) if config.load_previous else fresh
     restored = inference.baseline()
     check_output(restored, (scene.ground_truth.shape[0], scene.ground_truth.shape[1]), model)
     picture = to_uint8(restored).permute(1, 2, 0).cpu().numpy()
     if not effects.progress.coarse:
         cache.begin(effects)
     cache.write_pictures(scene.ground_truth, scene.degraded, picture, with_roi_box(picture, config.roi))
-    measure = _measurer(inference, scene, subject.grid, run.bank, config.roi, run.device)
+    measure = _measurer(inference, scene, grid, run.bank, config.roi, run.device)
     effects.origin = float(measure_roi(to_uint8(restored[None]), scene, config.roi)[0])
     label = f"{model} {subject.name}"
     _run_stage("coarse", subject.coarse, measure, effects, cache, label)

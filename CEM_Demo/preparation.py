@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,10 @@ from CEM_Demo.device import pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, Grid, grid_of
 from CEM_Demo.images import UInt8Image, read_image
-from CEM_Demo.inference.dense import activation_bytes, automatic_batch_size
+from CEM_Demo.inference.choice import choose_inference, predict_cost
+from CEM_Demo.inference.dense import activation_bytes
+from CEM_Demo.inference.interface import Inference
+from CEM_Demo.inference.reach import Cost
 from CEM_Demo.interventions import PatchBank, Plan, load_bank, make_plan
 from CEM_Demo.ModelZoo import find, load_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import checkpoint_path
@@ -88,7 +92,7 @@ def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank,
         make_plan(config.seed, name, stage, grid.shape, draws, len(bank))
         for stage, draws in (("coarse", config.coarse_num), ("fine", config.fine_num))
     )
-    keys = ("task", "sr", "w", "h", "ROI_size", "mask_block_size", "coarse_num", "fine_num", "tol", "seed")
+    keys = ("task", "sr", "w", "h", "ROI_size", "mask_block_size", "coarse_num", "fine_num", "tol", "seed", "inference")
     provenance = {key: getattr(config, key) for key in keys}
     provenance["plan_sha256"] = hashlib.sha256((coarse.digest + fine.digest).encode()).hexdigest()
     provenance["image_sha256"] = hashlib.sha256(image.tobytes()).hexdigest()
@@ -115,33 +119,58 @@ def load_for_run(run: Run, model: str) -> nn.Module:
     return EnlargeFirst(net, scale) if scale > 1 and entry.scale == 1 else net
 
 
-def batch_size_for(run: Run, model: str, net: nn.Module, subject: Subject) -> int:
+def inference_for(run: Run, net: nn.Module, subject: Subject) -> Inference:
+    """A model's inference on an image, of the kind that the config asks for."""
+    config = run.config
+    return choose_inference(net, subject.scene.degraded, config.roi, config.block, run.device, config.inference)
+
+
+def batch_size_for(run: Run, model: str, inference: Inference) -> int:
+    """Interventions that are restored at a time: what the config says, or what the inference takes well."""
     chosen = run.config.batch_size_dict.get(model, run.config.batch_size)
-    return chosen or automatic_batch_size(net, subject.grid.height, subject.grid.width, run.device)
+    return chosen or inference.automatic_batch_size()
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The work ahead for one model on one image; ``fine`` is at most."""
+    """The work ahead for one model on one image.
+
+    Attributes:
+        coarse, fine: interventions; those of the fine stage are at most.
+        kind: dense or incremental.
+        cost: multiply-adds of a mean intervention by either; None where only dense inference is possible.
+        batch_size: interventions that are restored at a time.
+        memory_bytes: about what the network's activations take.
+        folder: where results will lie.
+    """
 
     model: str
     image: str
     coarse: int
     fine: int
+    kind: str
+    cost: Cost | None
     batch_size: int
     memory_bytes: int
     folder: Path
 
 
-def forecast(run: Run) -> list[Forecast]:
+def forecast(run: Run) -> Iterator[Forecast]:
     """What :func:`compute_effects` would do, without doing it."""
-    forecasts = []
     for model in run.config.Modellist:
         net = load_for_run(run, model)
         for subject in run.subjects:
-            batch_size = batch_size_for(run, model, net, subject)
-            memory = batch_size * activation_bytes(net, subject.grid.height, subject.grid.width)
-            folder = result_paths(run.config, model, subject.name).pair_folder
-            coarse, fine = len(subject.coarse), len(subject.fine)
-            forecasts.append(Forecast(model, subject.name, coarse, fine, batch_size, memory, folder))
-    return forecasts
+            inference = inference_for(run, net, subject)
+            batch_size = batch_size_for(run, model, inference)
+            images = batch_size if inference.kind == "dense" else 1
+            yield Forecast(
+                model=model,
+                image=subject.name,
+                coarse=len(subject.coarse),
+                fine=len(subject.fine),
+                kind=inference.kind,
+                cost=predict_cost(net, subject.scene.degraded, run.config.roi, run.config.block, run.device),
+                batch_size=batch_size,
+                memory_bytes=images * activation_bytes(net, subject.grid.height, subject.grid.width),
+                folder=result_paths(run.config, model, subject.name).pair_folder,
+            )

@@ -108,7 +108,17 @@ def _make_panel(
     )
     for path, content in ((paths.overlay, panel.overlay), (paths.colour_bar, panel.colour_bar), (paths.pie, panel.pie)):
         write_bytes(path, content)
+    print(summary(panel, paths.image))
     return panel
+
+
+def summary(panel: Panel, image: str) -> str:
+    """The range of a map in one line."""
+    lowest, highest = panel.effect_map.lowest, panel.effect_map.highest
+    return (
+        f"{panel.model} on {image}: effects from {highest.effect:.2f} dB (row {highest.row}, column {highest.column}) "
+        f"to {lowest.effect:.2f} dB (row {lowest.row}, column {lowest.column})"
+    )
 
 
 def render(config: Config, sections: list[Section]) -> str:

@@ -192,7 +192,7 @@ def test_memory_does_not_grow_with_the_number_of_interventions(tmp_path: Path, s
 
 def test_forecast_computes_and_writes_nothing(tmp_path: Path, settings: dict[str, Any]) -> None:
     config = make_config(tmp_path, settings)
-    ahead = forecast(prepare(config))
+    ahead = list(forecast(prepare(config)))
     assert [(item.model, item.image, item.coarse, item.fine) for item in ahead] == [("Tiny", "photo_1.png", 40, 60)]
     assert ahead[0].memory_bytes > 0
     assert not (tmp_path / "out").exists()

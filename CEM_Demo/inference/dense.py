@@ -20,10 +20,12 @@ LARGEST_BATCH = {"cpu": 16, "cuda": 512, "mps": 64}
 class DenseInference:
     """Restores batches of intervened images and keeps their ROI."""
 
+    kind = "dense"
+
     def __init__(self, net: nn.Module, degraded: UInt8Image, roi: ROI, device: torch.device) -> None:
         """``degraded`` is H x W x 3 uint8 RGB, ``roi`` in pixels of the output."""
         self.net = net.to(device).eval()
-        self.image = _to_unit_range(torch.from_numpy(degraded).to(device)).permute(2, 0, 1)
+        self.image = to_unit_range(torch.from_numpy(degraded).to(device)).permute(2, 0, 1)
         self.roi = roi
         self.device = device
 
@@ -31,6 +33,15 @@ class DenseInference:
         """See :meth:`Inference.baseline`."""
         with torch.inference_mode():
             return self.net(self.image[None])[0].float()
+
+    def automatic_batch_size(self) -> int:
+        """See :meth:`Inference.automatic_batch_size`."""
+        height, width = self.image.shape[-2:]
+        return fitting_batch_size(self.net, height, width, self.device)
+
+    def reaches(self, corners: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """See :meth:`Inference.reaches`; dense inference knows of no bounds."""
+        return np.ones(len(corners), dtype=bool)
 
     def restore(self, corners: NDArray[np.int64], blocks: NDArray[np.uint8]) -> Tensor:
         """See :meth:`Inference.restore`; a batch too large for the memory is halved until it fits."""
@@ -78,7 +89,7 @@ def paste(image: Tensor, corners: Tensor, blocks: Tensor) -> Tensor:
     rows = corners[:, 0, None, None] + within[:, None]
     columns = corners[:, 1, None, None] + within
     numbers = torch.arange(count, device=image.device)[:, None, None]
-    overhanging[numbers, :, rows, columns] = _to_unit_range(blocks.to(image.device))
+    overhanging[numbers, :, rows, columns] = to_unit_range(blocks.to(image.device))
     return overhanging[..., :height, :width].contiguous()
 
 
@@ -105,7 +116,7 @@ def activation_bytes(net: nn.Module, height: int, width: int) -> int:
     return 3 * largest
 
 
-def automatic_batch_size(net: nn.Module, height: int, width: int, device: torch.device) -> int:
+def fitting_batch_size(net: nn.Module, height: int, width: int, device: torch.device) -> int:
     """As many images of ``height`` x ``width`` as fit well into the device's free memory."""
     memory = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else CPU_MEMORY
     fitting = memory // max(1, activation_bytes(net, height, width))
@@ -121,7 +132,8 @@ def check_output(output: Tensor, expected: tuple[int, int], name: str) -> None:
         raise InputError(f"{name} returns NaN or infinite values; check its checkpoint")
 
 
-def _to_unit_range(values: Tensor) -> Tensor:
+def to_unit_range(values: Tensor) -> Tensor:
+    """From 8 bits to 0..1, float32."""
     return values.to(torch.float32).div(255)
 
 

@@ -10,10 +10,23 @@ from torch import Tensor
 
 
 class Inference(Protocol):
-    """A network, one degraded image and one ROI, ready for interventions."""
+    """A network, one degraded image and one ROI, ready for interventions.
+
+    ``kind`` is what the config's key ``inference`` calls it.
+    """
+
+    kind: str
 
     def baseline(self) -> Tensor:
         """The output for the untouched image: 3 x sH x sW float32, on the device."""
+        ...
+
+    def automatic_batch_size(self) -> int:
+        """How many interventions to restore at a time, if the user does not say."""
+        ...
+
+    def reaches(self, corners: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """For N x 2 corners of blocks, False where the effect is known to be exactly zero."""
         ...
 
     def restore(self, corners: NDArray[np.int64], blocks: NDArray[np.uint8]) -> Tensor:

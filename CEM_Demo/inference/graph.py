@@ -1,0 +1,225 @@
+"""A network as a flat list of ATen operators, exported for one input size."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export.graph_signature import OutputKind
+from torch.utils import _pytree as pytree
+
+from CEM_Demo.errors import InputError
+
+Shape = tuple[int, ...]
+
+# Operators whose result depends on no value of their input, only on its shape and type.
+SHAPE_ONLY = {
+    f"aten::{name}"
+    for name in (
+        "zeros_like",
+        "ones_like",
+        "full_like",
+        "new_zeros",
+        "new_ones",
+        "new_full",
+        "empty_like",
+        "new_empty",
+    )
+}
+
+
+@dataclass(frozen=True)
+class Value:
+    """A reference, among an operator's arguments, to what the node ``number`` computes."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Node:
+    """One operator of a network, or the image, or a tensor that does not depend on the image.
+
+    Attributes:
+        name: of the operator, as ``aten::conv2d``; ``image`` and ``constant`` for what is not computed.
+        target: computes the node from its arguments.
+        arguments: by the names of the operator's schema, defaults included; tensors are :class:`Value`.
+        inputs: numbers of the nodes among the arguments, in their order.
+        shape: for one image (leading dimension 1); None where the operator returns something else than a tensor.
+        constant: the tensor, where it does not depend on the image.
+    """
+
+    name: str
+    target: Callable[..., Any]
+    arguments: dict[str, Any] = field(default_factory=dict)
+    inputs: tuple[int, ...] = ()
+    shape: Shape | None = None
+    constant: Tensor | None = None
+
+    @property
+    def is_map(self) -> bool:
+        """Whether it is a feature map of the image: 1 x C x H x W."""
+        return self.shape is not None and len(self.shape) == 4 and self.shape[0] == 1 and 0 not in self.shape
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a feature map; everything else counts as one pixel, changed or not."""
+        return (self.shape[2], self.shape[3]) if self.is_map and self.shape else (1, 1)
+
+    def compute(self, inputs: list[Any]) -> Any:
+        """Run the operator on values for :attr:`inputs`."""
+        return self.target(**fill(self.arguments, inputs))
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The nodes in the order of computation; ``image`` and ``output`` are numbers of nodes."""
+
+    nodes: tuple[Node, ...]
+    image: int
+    output: int
+
+
+def fill(arguments: dict[str, Any], inputs: list[Any]) -> dict[str, Any]:
+    """The arguments, their :class:`Value` references replaced in order by ``inputs``."""
+    remaining = iter(inputs)
+
+    def filled(argument: Any) -> Any:
+        if isinstance(argument, Value):
+            return next(remaining)
+        if isinstance(argument, (list, tuple)):
+            return [filled(item) for item in argument]
+        return argument
+
+    return {name: filled(argument) for name, argument in arguments.items()}
+
+
+def export_graph(net: nn.Module, height: int, width: int, device: torch.device) -> Graph:
+    """The graph of ``net``, on ``device`` and in evaluation mode, for images of ``height`` x ``width``.
+
+    Raises:
+        InputError: torch.export cannot flatten the network, or it returns more than one tensor.
+    """
+    image = torch.zeros(1, 3, height, width, device=device)
+    try:
+        with torch.no_grad():
+            # The empty table decomposes nothing; it turns in-place operators into pure ones.
+            program = torch.export.export(net, (image,)).run_decompositions({})
+    except Exception as error:  # export raises whatever the traced code makes fail
+        raise InputError(f"torch.export cannot flatten {type(net).__name__}: {error}") from error
+    with torch.no_grad():
+        return _without_unused(_flatten(program, type(net).__name__))
+
+
+def _flatten(program: torch.export.ExportedProgram, name: str) -> Graph:
+    signature = program.graph_signature
+    tensors = {**program.constants, **program.state_dict}
+    given = {
+        **signature.inputs_to_parameters,
+        **signature.inputs_to_buffers,
+        **signature.inputs_to_lifted_tensor_constants,
+    }
+    outputs = [spec.arg.name for spec in signature.output_specs if spec.kind == OutputKind.USER_OUTPUT]
+    if len(outputs) != 1 or len(signature.user_inputs) != 1:
+        raise InputError(f"{name} does not map one image to one image")
+    nodes: list[Node] = []
+    numbers: dict[str, int] = {}
+    normalised: set[str] = set()
+    for traced in program.graph.nodes:
+        if traced.op == "output":
+            continue
+        if traced.op == "placeholder" and traced.name in given:
+            tensor = tensors[given[traced.name]].detach()
+            node = Node("constant", torch.clone, shape=tuple(tensor.shape), constant=tensor)
+        elif traced.op == "placeholder":
+            node = Node("image", torch.clone, shape=_shape(traced))
+        else:
+            if traced.target is operator.getitem and traced.args[0].name in normalised:
+                numbers[traced.name] = numbers[traced.args[0].name]
+                continue
+            node = _operator(traced, numbers)
+            if node.name == "aten::_native_batch_norm_legit_no_training":
+                normalised.add(traced.name)
+                node = _batch_norm(node, traced)
+            node = _folded(node, nodes, traced)
+        numbers[traced.name] = len(nodes)
+        nodes.append(node)
+    return Graph(tuple(nodes), numbers[signature.user_inputs[0]], numbers[outputs[0]])  # type: ignore[index]
+
+
+def _shape(traced: fx.Node) -> Shape | None:
+    value = traced.meta.get("val")
+    return tuple(value.shape) if isinstance(value, Tensor) else None
+
+
+def _operator(traced: fx.Node, numbers: dict[str, int]) -> Node:
+    """The node of a traced call, its arguments named by the operator's schema."""
+    target = traced.target
+    if target is operator.getitem:
+        source, index = traced.args
+        arguments: dict[str, Any] = {"source": source, "index": index}
+        name, target = "getitem", _item
+    else:
+        schema = target._schema  # type: ignore[union-attr]
+        name = schema.name
+        arguments = {argument.name: argument.default_value for argument in schema.arguments}
+        arguments |= dict(zip(arguments, traced.args, strict=False)) | dict(traced.kwargs)
+    inputs: list[int] = []
+
+    def referenced(argument: Any) -> Any:
+        if isinstance(argument, fx.Node):
+            inputs.append(numbers[argument.name])
+            return Value(numbers[argument.name])
+        return argument
+
+    arguments = pytree.tree_map(referenced, arguments, is_leaf=lambda leaf: isinstance(leaf, fx.Node))
+    return Node(name, target, arguments, tuple(inputs), _shape(traced))  # type: ignore[arg-type]
+
+
+def _item(source: Any, index: int) -> Any:
+    return source[index]
+
+
+def _batch_norm(node: Node, traced: fx.Node) -> Node:
+    """The normalised maps alone: in evaluation mode the other two results are empty."""
+
+    def normalise(**arguments: Any) -> Tensor:
+        return torch.ops.aten._native_batch_norm_legit_no_training.default(**arguments)[0]
+
+    return Node("aten::batch_norm", normalise, node.arguments, node.inputs, tuple(traced.meta["val"][0].shape))
+
+
+def _folded(node: Node, nodes: list[Node], traced: fx.Node) -> Node:
+    """The node, computed at once where it does not depend on the image."""
+    known = [nodes[number].constant for number in node.inputs]
+    if node.name in SHAPE_ONLY:
+        like = traced.meta["val"]
+        blank = torch.zeros((), dtype=like.dtype, device=like.device)
+        known = [blank.expand(nodes[number].shape or ()) for number in node.inputs]
+    if node.shape is None or any(tensor is None for tensor in known):
+        return node
+    return Node("constant", torch.clone, shape=node.shape, constant=node.compute(known))
+
+
+def _without_unused(graph: Graph) -> Graph:
+    """Only the nodes that the output depends on, and the image."""
+    used = {graph.output, graph.image}
+    for number in range(len(graph.nodes) - 1, -1, -1):
+        if number in used:
+            used.update(graph.nodes[number].inputs)
+    numbers = {old: new for new, old in enumerate(sorted(used))}
+
+    def renumbered(node: Node) -> Node:
+        arguments = pytree.tree_map(
+            lambda leaf: Value(numbers[leaf.number]) if isinstance(leaf, Value) else leaf,
+            node.arguments,
+            is_leaf=lambda leaf: isinstance(leaf, Value),
+        )
+        inputs = tuple(numbers[number] for number in node.inputs)
+        return Node(node.name, node.target, arguments, inputs, node.shape, node.constant)
+
+    nodes = tuple(renumbered(graph.nodes[number]) for number in sorted(used))
+    return Graph(nodes, numbers[graph.image], numbers[graph.output])

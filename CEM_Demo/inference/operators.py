@@ -1,0 +1,75 @@
+"""Which rule each ATen operator has; the operators not listed are computed on whole maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from CEM_Demo.inference import rearranging, rules, sliding
+from CEM_Demo.inference.graph import Graph, Node
+from CEM_Demo.inference.rules import Rule, dimensions
+
+POINTWISE = (
+    *("relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus"),
+    *("sigmoid", "log_sigmoid", "hardsigmoid", "tanh", "hardtanh", "hardswish", "erf"),
+    *("clamp", "clamp_min", "clamp_max", "abs", "neg", "sign", "exp", "log", "sin", "cos"),
+    *("sqrt", "rsqrt", "square", "pow", "reciprocal"),
+    *("add", "sub", "rsub", "mul", "div", "addcmul", "addcdiv", "lerp", "maximum", "minimum"),
+    *("gt", "ge", "lt", "le", "eq", "ne", "logical_not", "where", "masked_fill"),
+    *("cat", "channel_shuffle", "batch_norm", "dropout", "feature_dropout"),
+    *("clone", "contiguous", "alias", "detach", "to", "_to_copy", "type_as", "expand", "expand_as"),
+)
+ALONG_DIMENSIONS = ("mean", "sum", "var", "std", "amax", "amin", "softmax", "log_softmax", "linalg_vector_norm")
+RESIZING = (
+    *("upsample_nearest2d", "_upsample_nearest_exact2d", "upsample_bilinear2d", "upsample_bicubic2d"),
+    *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
+)
+
+RULES: dict[str, Callable[[Node, list[Node]], Rule | None]] = {
+    **dict.fromkeys(POINTWISE, rules.pointwise),
+    **dict.fromkeys((*ALONG_DIMENSIONS, "glu", "narrow"), rules.along_channels),
+    "repeat": rules.repeated_channels,
+    **dict.fromkeys(("conv2d", "convolution"), sliding.convolution),
+    "conv_transpose2d": sliding.transposed_convolution,
+    "max_pool2d": sliding.largest,
+    "avg_pool2d": sliding.average,
+    "pixel_shuffle": rearranging.shuffled,
+    "pixel_unshuffle": rearranging.unshuffled,
+    "slice": rearranging.sliced,
+    "flip": rearranging.flipped,
+    "roll": rearranging.rolled,
+    **dict.fromkeys(("pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d"), rearranging.padded),
+    **dict.fromkeys(RESIZING, rearranging.resized),
+}
+
+# Computed on whole maps, yet each image of a batch on its own and with no batch size among the arguments.
+BATCHABLE = (
+    *("adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "instance_norm", "group_norm"),
+    *("slice", "slice_scatter", "flip", "roll"),
+)
+
+
+def _name(node: Node) -> str:
+    return node.name.removeprefix("aten::")
+
+
+def rules_of(graph: Graph) -> tuple[Rule | None, ...]:
+    """A rule for each node of a graph; None where it is to be computed in full, and where nothing is computed."""
+    return tuple(_rule_of(node, [graph.nodes[number] for number in node.inputs]) for node in graph.nodes)
+
+
+def _rule_of(node: Node, inputs: list[Node]) -> Rule | None:
+    build = RULES.get(_name(node))
+    if build is None or not node.is_map or not all(source.is_map for source in inputs if source.constant is None):
+        return None
+    return build(node, inputs)
+
+
+def is_batchable(node: Node, inputs: list[Node]) -> bool:
+    """Whether an operator without a rule treats the images of a batch one by one."""
+    if node.constant is not None or node.name == "image":
+        return True
+    if not all(source.is_map for source in (node, *inputs) if source.constant is None):
+        return False
+    if _name(node) in ALONG_DIMENSIONS:
+        return 0 not in dimensions(node)
+    return _name(node) in BATCHABLE

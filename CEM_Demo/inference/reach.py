@@ -1,0 +1,152 @@
+"""Which windows of a network's feature maps an intervention changes and the ROI needs, and what computing them costs.
+
+What an intervention changes grows from layer to layer, what the ROI needs shrinks towards it; only where both meet is
+there anything to compute.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from CEM_Demo.inference.graph import Graph, Node
+from CEM_Demo.inference.operators import is_batchable, rules_of
+from CEM_Demo.inference.rules import Rule
+from CEM_Demo.inference.windows import Box, Windows, common, hull, no_windows, one_window, whole
+
+
+@dataclass(frozen=True)
+class Reach:
+    """A graph seen from one ROI.
+
+    Attributes:
+        rules: of the graph's nodes; None where a node is computed on whole maps.
+        needed: a window for each node, on which the ROI depends.
+        kept: for each node, the window (it may reach into the padding) that others gather from; None where they
+            take all they need from what an intervention changed.
+        batchable: whether every operator treats the images of a batch one by one.
+        multiply_adds: of each node, on whole maps.
+    """
+
+    graph: Graph
+    roi: Box
+    rules: tuple[Rule | None, ...]
+    needed: tuple[Windows, ...]
+    kept: tuple[Box | None, ...]
+    batchable: bool
+    multiply_adds: tuple[float, ...]
+
+
+def reach_of(graph: Graph, roi: Box) -> Reach:
+    """Follow ``roi``, a window of the output, back through the graph."""
+    rules = rules_of(graph)
+    needed = [no_windows(1) for _ in graph.nodes]
+    kept: list[Windows] = list(needed)
+    needed[graph.output] = kept[graph.output] = one_window(roi)
+    for number in range(len(graph.nodes) - 1, -1, -1):
+        node, rule = graph.nodes[number], rules[number]
+        if node.constant is not None or not needed[number].filled.all():
+            continue
+        for position, source in enumerate(node.inputs):
+            window = input_window(graph, rule, position, source, needed[number])
+            if window is None or graph.nodes[source].constant is not None:
+                continue
+            needed[source] = hull((needed[source], window.within(graph.nodes[source].size)))
+            if not (rule and rule.is_local):
+                kept[source] = hull((kept[source], window))
+    boxes = tuple(window.box(0) if window.filled.all() else None for window in kept)
+    batchable = all(
+        rule is not None or is_batchable(node, [graph.nodes[source] for source in node.inputs])
+        for node, rule in zip(graph.nodes, rules, strict=True)
+    )
+    costs = tuple(_multiply_adds(graph, number, rule) for number, rule in enumerate(rules))
+    return Reach(graph, roi, rules, tuple(needed), boxes, batchable, costs)
+
+
+def input_window(graph: Graph, rule: Rule | None, position: int, source: int, output: Windows) -> Windows | None:
+    """The windows of an input that a node reads for windows of its output; None for weights and the like."""
+    node = graph.nodes[source]
+    if rule is None:
+        return whole(node.size, output.starts.shape[1]).only(output.filled) if node.constant is None else None
+    window = rule.needs(position, output)
+    return None if window is None else window.only(output.filled)
+
+
+def work_windows(reach: Reach, changed: Windows) -> list[Windows]:
+    """For each node, the windows that are to be computed when ``changed``, N windows of the image, are replaced."""
+    graph, count = reach.graph, changed.starts.shape[1]
+    work = [no_windows(count)] * len(graph.nodes)
+    for number, (node, rule) in enumerate(zip(graph.nodes, reach.rules, strict=True)):
+        if number == graph.image:
+            work[number] = changed.only(common(changed, reach.needed[number]).filled)
+            continue
+        if node.constant is None:
+            # Only what is needed can go on to change what is needed.
+            sources = [(position, work[source]) for position, source in enumerate(node.inputs)]
+            sources = [(position, window) for position, window in sources if window.filled.any()]
+            if not sources:
+                continue
+            if rule is None:
+                some = np.logical_or.reduce([window.filled for _, window in sources])
+                work[number] = whole(node.size, count).only(some & reach.needed[number].filled)
+                continue
+            changes = hull(
+                rule.changes(position, window).within(node.size).only(window.filled) for position, window in sources
+            )
+            both = common(changes, reach.needed[number])
+            work[number] = both.only(both.filled)
+    return work
+
+
+def _multiply_adds(graph: Graph, number: int, rule: Rule | None) -> float:
+    """Of a node on whole maps; counted by PyTorch, without computing, where there is no rule."""
+    node = graph.nodes[number]
+    if node.constant is not None or number == graph.image or not node.inputs:
+        return 0.0
+    if rule is not None:
+        return rule.multiply_adds * float(np.prod(node.size))
+    sources = [graph.nodes[source] for source in node.inputs]
+    if any(source.shape is None for source in sources):
+        return 0.0
+    with FlopCounterMode(display=False) as counter:
+        shapes = [source.shape or () for source in sources]
+        node.compute([torch.empty(shape, device="meta") for shape in shapes])
+    return counter.get_total_flops() / 2
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Mean work per intervention, over all blocks of an image.
+
+    Attributes:
+        dense, incremental: multiply-adds of convolutions and matrix products.
+        dense_values, incremental_values: values that the other operators write.
+        reached: blocks that can change the ROI.
+        blocks: all blocks.
+    """
+
+    dense: float
+    incremental: float
+    dense_values: float
+    incremental_values: float
+    reached: int
+    blocks: int
+
+
+def cost_of(reach: Reach, work: list[Windows]) -> Cost:
+    """The work on interventions spread evenly over N blocks; ``work`` holds their N windows for each node."""
+    arrives = work[reach.graph.output].filled
+    dense = incremental = dense_values = incremental_values = 0.0
+    for number, node in enumerate(reach.graph.nodes):
+        if node.constant is not None or number == reach.graph.image:
+            continue
+        share = float((work[number].areas * arrives).mean()) / float(np.prod(node.size))
+        values = float(np.prod(node.shape or (0,)))
+        dense += reach.multiply_adds[number]
+        incremental += reach.multiply_adds[number] * share
+        dense_values += values
+        incremental_values += values * share
+    return Cost(dense, incremental, dense_values, incremental_values, int(arrives.sum()), len(arrives))

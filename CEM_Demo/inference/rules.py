@@ -1,0 +1,138 @@
+"""What an operator does to windows: which it changes, which it needs, how it runs on them.
+
+A rule is made for one node of a graph by a function of the node and its inputs (see :mod:`.operators`), which returns
+None where the node is better computed on whole maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from CEM_Demo.inference.graph import Node, Shape, Value
+from CEM_Demo.inference.windows import Box, Windows, whole
+
+Run = Callable[[list[Tensor]], Tensor]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How one node treats windows of its inputs; an input is named by its position among ``Node.inputs``.
+
+    Attributes:
+        changes: (position, changed windows of that input) -> windows of the output that can change.
+        needs: (position, windows of the output) -> windows of that input that are read, which may reach into the
+            padding; None for an input that is read as it is (weights).
+        prepare: (output box, a box for each input) -> a function from the inputs' windows (channels last, a leading
+            batch dimension) to the output's.
+        multiply_adds: per pixel of the output, for one image.
+        outside: value of the padding that ``needs`` may reach into.
+        is_local: output windows are the windows of the only input, pixel by pixel.
+    """
+
+    changes: Callable[[int, Windows], Windows]
+    needs: Callable[[int, Windows], Windows | None]
+    prepare: Callable[[Box, list[Box]], Run]
+    multiply_adds: float = 0.0
+    outside: float = 0.0
+    is_local: bool = False
+
+
+def dimensions(node: Node) -> set[int]:
+    """The dimensions, out of four, that an operator acts along."""
+    found = node.arguments.get("dim")
+    if found is None:
+        return {0, 1, 2, 3}
+    return {dimension % 4 for dimension in (found if isinstance(found, list | tuple) else [found])}
+
+
+def caller(node: Node, replaced: dict[str, Any] | None = None) -> Run:
+    """A function from a node's inputs to its output, with some arguments replaced by others."""
+    arguments = {**node.arguments, **(replaced or {})}
+    names = list(arguments)
+    if len(node.inputs) == 1 and isinstance(arguments[names[0]], Value):
+        others = {name: arguments[name] for name in names[1:]}
+        first = names[0]
+        return lambda inputs: node.target(**{first: inputs[0]}, **others)
+    return Node(node.name, node.target, arguments, node.inputs).compute
+
+
+def image_size(shape: Shape | None) -> tuple[int, int]:
+    """Rows and columns of a tensor that broadcasts against feature maps."""
+    rows, columns = ((1, 1) + (shape or ()))[-2:]
+    return rows, columns
+
+
+WEIGHTED = {"aten::prelu", "aten::batch_norm"}
+
+
+def pointwise(node: Node, inputs: list[Node]) -> Rule | None:
+    """Each output pixel depends on the same pixel of the inputs; inputs of one row or column are broadcast."""
+    if node.name == "aten::cat" and node.arguments["dim"] % 4 != 1:
+        return None
+    if node.name in WEIGHTED and any(source.constant is None for source in inputs[1:]):
+        return None
+    sizes = [image_size(source.shape) for source in inputs]
+    spread = [np.array([side == 1 < full for side, full in zip(size, node.size, strict=True)]) for size in sizes]
+
+    def changes(position: int, window: Windows) -> Windows:
+        everything = whole(node.size, window.starts.shape[1])
+        along = spread[position][:, None]
+        return Windows(np.where(along, everything.starts, window.starts), np.where(along, everything.stops, window.stops))
+
+    def needs(position: int, window: Windows) -> Windows | None:
+        source = inputs[position]
+        if position and node.name in WEIGHTED or not source.shape:
+            return None
+        along = spread[position][:, None] & window.filled
+        return Windows(np.where(along, 0, window.starts), np.where(along, 1, window.stops))
+
+    def prepare(output: Box, boxes: list[Box]) -> Run:
+        if node.name in ("aten::expand", "aten::expand_as"):
+            channels, sides = node.shape[1], output.sides  # type: ignore[index]
+            return lambda tensors: tensors[0].expand(-1, channels, *sides)
+        return caller(node)
+
+    is_local = len([source for source in inputs if source.constant is None]) == 1 == len(inputs) or node.name in WEIGHTED
+    return Rule(changes, needs, prepare, is_local=is_local and not spread[0].any())
+
+
+def along_channels(node: Node, inputs: list[Node]) -> Rule | None:
+    """Operators that are pointwise as long as they act along the channels alone."""
+    return pointwise(node, inputs) if dimensions(node) == {1} else None
+
+
+def repeated_channels(node: Node, inputs: list[Node]) -> Rule | None:
+    """Repeated along the channels alone."""
+    counts = node.arguments["repeats"]
+    return pointwise(node, inputs) if len(counts) == 4 and counts[0] == counts[2] == counts[3] == 1 else None
+
+
+def scaled_rule(
+    changes: Callable[[Any, Any], tuple[Any, Any]],
+    needs: Callable[[Any, Any], tuple[Any, Any]],
+    prepare: Callable[[Box, list[Box]], Run],
+    **options: float,
+) -> Rule:
+    """A rule from functions (starts, stops) -> (starts, stops) of the first input; other inputs are weights."""
+    return Rule(
+        lambda position, window: Windows(*changes(window.starts, window.stops)),
+        lambda position, window: None if position else Windows(*needs(window.starts, window.stops)),
+        prepare,
+        **options,  # type: ignore[arg-type]
+    )
+
+
+def cropped(tensor: Tensor, top: int, left: int, sides: tuple[int, int]) -> Tensor:
+    """The part of a feature map that starts at ``top``, ``left``."""
+    return tensor[..., top : top + sides[0], left : left + sides[1]]
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """In the layout that convolutions of small windows are fastest in."""
+    return tensor.contiguous(memory_format=torch.channels_last)

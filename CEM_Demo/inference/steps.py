@@ -1,0 +1,186 @@
+"""The steps that compute one block's interventions: gather windows, run operators, free what is done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from CEM_Demo.inference.graph import Graph, Node
+from CEM_Demo.inference.reach import Reach, input_window
+from CEM_Demo.inference.rules import Run, channels_last
+from CEM_Demo.inference.windows import Box, Windows, one_window
+
+NOWHERE = Box(0, 0, 0, 0)
+
+Values = list[Any]
+Gather = Callable[[Values, int], Any]
+
+
+@dataclass(frozen=True)
+class Step:
+    """Computes the value ``number`` from what ``gathers`` collect; then the values ``done`` are not read again."""
+
+    number: int
+    gathers: list[Gather]
+    run: Run
+    done: list[int]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What turns the changed block of an image into the changed ROI.
+
+    Attributes:
+        block: the part of the image that is replaced.
+        take_roi: collects the ROI when the steps are done.
+        bytes: that the largest step reads and writes for one image.
+    """
+
+    block: Box
+    steps: list[Step]
+    take_roi: Gather
+    bytes: int
+
+    def __call__(self, blocks: Tensor, graph: Graph) -> Tensor:
+        """The ROI, N x 3 x R x R, for N x 3 x h x w pixels that replace the block."""
+        values: Values = [None] * len(graph.nodes)
+        values[graph.image] = blocks
+        count = len(blocks)
+        for step in self.steps:
+            values[step.number] = step.run([gather(values, count) for gather in step.gathers])
+            for number in step.done:
+                values[number] = None
+        return self.take_roi(values, count)
+
+
+def keep_baseline(reach: Reach, image: Tensor) -> tuple[Tensor, Values]:
+    """Run the graph on an image; the output, and for each node what is kept of its value.
+
+    Args:
+        image: 1 x 3 x H x W float32.
+    """
+    nodes = reach.graph.nodes
+    last_use = {source: number for number, node in enumerate(nodes) for source in node.inputs}
+    values: Values = [node.constant for node in nodes]
+    kept: Values = [None] * len(nodes)
+    for number, node in enumerate(nodes):
+        if number == reach.graph.image:
+            values[number] = image
+        elif node.constant is None:
+            values[number] = node.compute([values[source] for source in node.inputs])
+        box = reach.kept[number]
+        if node.constant is not None:
+            kept[number] = node.constant
+        elif box is not None:
+            kept[number] = _windowed(values[number], box)
+        for source in {*node.inputs, number}:
+            if last_use.get(source, -1) <= number and source != reach.graph.output:
+                values[source] = None
+    return values[reach.graph.output], kept
+
+
+def _windowed(value: Any, box: Box) -> Any:
+    """A copy of a window of a feature map, zero outside of the map; anything else as it is."""
+    if not isinstance(value, Tensor) or (value.ndim == 4 and value.shape[0] != 1) or value.ndim > 4:
+        return value
+    value = value[(None,) * (4 - value.ndim)]
+    everything = Box(0, value.shape[2], 0, value.shape[3])
+    inside = box.meet(everything)
+    window = channels_last(value.new_zeros(1, value.shape[1], *box.sides))
+    if not inside.empty:
+        window[(..., *inside.slices(box))] = value[(..., *inside.slices(everything))]
+    return window
+
+
+def compile_steps(reach: Reach, kept: Values, work: list[Windows]) -> Steps:
+    """The steps for interventions on one block that reaches the ROI.
+
+    Args:
+        kept: of the baseline, see :func:`keep_baseline`.
+        work: what is to be computed, see :func:`work_windows`; a single window for each node.
+    """
+    graph = reach.graph
+    running = [number for number, window in enumerate(work) if window.filled[0] and number != graph.image]
+    last_use = {source: number for number in running for source in graph.nodes[number].inputs}
+    steps = []
+    largest = 0
+    for number in running:
+        node, rule = graph.nodes[number], reach.rules[number]
+        windows = [
+            input_window(graph, rule, position, source, work[number]) for position, source in enumerate(node.inputs)
+        ]
+        gathers = [
+            _gather(reach, kept, source, work[source], window, rule.outside if rule else 0.0)
+            for source, window in zip(node.inputs, windows, strict=True)
+        ]
+        boxes = [NOWHERE if window is None else window.box(0) for window in windows]
+        run = rule.prepare(work[number].box(0), boxes) if rule else node.compute
+        done = [source for source in set(node.inputs) if last_use[source] == number and source != graph.output]
+        steps.append(Step(number, gathers, run, done))
+        values = [_values(graph.nodes[source], box) for source, box in zip(node.inputs, boxes, strict=True)]
+        largest = max(largest, sum(values) + _values(node, work[number].box(0)))
+    take_roi = _gather(reach, kept, graph.output, work[graph.output], one_window(reach.roi), 0.0)
+    return Steps(work[graph.image].box(0), steps, take_roi, 4 * largest)
+
+
+def _values(node: Node, box: Box) -> int:
+    """How many numbers a window of a node holds, for one image."""
+    return node.shape[1] * math.prod(box.sides) if node.is_map and node.shape else math.prod(node.shape or ())
+
+
+def _gather(
+    reach: Reach, kept: Values, source: int, work: Windows, wanted: Windows | None, outside: float
+) -> Gather:
+    """How to collect a window of a node's value: the baseline with what the intervention changed on top of it."""
+    node = reach.graph.nodes[source]
+    baseline = kept[source]
+    if wanted is None:
+        return lambda values, count: baseline
+    box, changed = wanted.box(0), work.box(0)
+    if not node.is_map and node.constant is None:
+        return (lambda values, count: baseline) if changed.empty else (lambda values, count: values[source])
+    shared = changed.meet(box)
+    if shared.empty:
+        unchanged = _filled_outside(_part(reach, baseline, source, box), box, node.size, outside)
+        return lambda values, count: unchanged.expand(count, -1, -1, -1)
+    if changed == box:
+        return lambda values, count: values[source]
+    if shared == box:
+        inner = (..., *box.slices(changed))
+        return lambda values, count: values[source][inner]
+    around = _filled_outside(_part(reach, baseline, source, box), box, node.size, outside)
+    target, origin = (..., *shared.slices(box)), (..., *shared.slices(changed))
+
+    def paste(values: Values, count: int) -> Tensor:
+        window = torch.empty(
+            (count, *around.shape[1:]), dtype=around.dtype, device=around.device, memory_format=torch.channels_last
+        )
+        window.copy_(around)
+        window[target] = values[source][origin]
+        return window
+
+    return paste
+
+
+def _part(reach: Reach, baseline: Tensor, source: int, box: Box) -> Tensor:
+    kept = reach.kept[source]
+    if reach.graph.nodes[source].constant is not None or kept is None:
+        return _windowed(baseline, box)
+    return baseline[(..., *box.slices(kept))]
+
+
+def _filled_outside(window: Tensor, box: Box, size: tuple[int, int], outside: float) -> Tensor:
+    """The window ``box`` with ``outside`` where it leaves a map of ``size``."""
+    inside = box.meet(Box(0, size[0], 0, size[1]))
+    if outside == 0 or inside == box:
+        return window
+    filled = torch.full_like(window, outside)
+    if not inside.empty:
+        part = (..., *inside.slices(box))
+        filled[part] = window[part]
+    return filled

@@ -1,0 +1,122 @@
+"""Incremental inference equals dense inference, for random networks and for those of the zoo."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from CEM_Demo.geometry import ROI
+from CEM_Demo.inference.choice import choose_inference
+from CEM_Demo.inference.dense import DenseInference
+from CEM_Demo.inference.incremental import IncrementalInference
+from CEM_Demo.ModelZoo import build_network
+from random_networks import RandomNetwork, networks
+from shared_material import GOLDEN_ZOO, needs
+
+CPU = torch.device("cpu")
+HEIGHT, WIDTH = 40, 48
+
+
+def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def assert_equals_dense(net: nn.Module, image: np.ndarray, roi: ROI, block: int, corners: np.ndarray) -> None:
+    """Also that what is out of reach stays as it was, bit for bit."""
+    blocks = np.random.default_rng(1).integers(0, 256, (len(corners), block, block, 3), dtype=np.uint8)
+    incremental, dense = IncrementalInference(net, image, roi, block, CPU), DenseInference(net, image, roi, CPU)
+    assert torch.equal(incremental.baseline(), dense.baseline())
+    expected, found = dense.restore(corners, blocks), incremental.restore(corners, blocks)
+    scale = dense.baseline().abs().max()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(scale))
+    untouched = incremental.baseline()[(..., *roi.window)]
+    for reached, restored in zip(incremental.reaches(corners), found, strict=True):
+        assert reached or torch.equal(restored, untouched)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(network=networks(), data=st.data())
+def test_random_networks(network: RandomNetwork, data: st.DataObject) -> None:
+    height, width = network.height, network.width
+    output_height, output_width = network.output_size
+    side = data.draw(st.integers(1, min(output_height, output_width, 8)), "side of the ROI")
+    top = data.draw(st.integers(0, output_height - side), "top of the ROI")
+    left = data.draw(st.integers(0, output_width - side), "left of the ROI")
+    block = data.draw(st.integers(1, 7), "block")
+    some = st.tuples(st.integers(0, height - 1), st.integers(0, width - 1))
+    corners = np.array([*data.draw(st.lists(some, min_size=1, max_size=3), "corners"), (0, 0), (0, 0)])
+    assert_equals_dense(network, photograph(height, width), ROI(left, top, side), block, corners)
+
+
+LOCAL = [("SR", name) for name in ("SRCNN", "FSRCNN", "ESPCN", "DRRN", "LapSRN", "CARN", "EDSR-16-4", "SRResNet", "PAN")]
+LOCAL += [("SR", "RFDN"), ("DN", "DnCNN"), ("DN", "IRCNN"), ("DN", "FFDNet"), ("DN", "DRUNet"), ("DN", "SRResNet_DN")]
+LOCAL += [("DR", "PReNet"), ("DR", "SRResNet_DR")]
+GLOBAL = [("SR", "IMDN")]
+
+
+@needs(GOLDEN_ZOO)
+@pytest.mark.parametrize(("task", "name"), LOCAL + GLOBAL)
+def test_networks_of_the_zoo(task: str, name: str) -> None:
+    net = seeded(build_network(name, task))
+    scale = 4 if task == "SR" else 1
+    corners = np.array([[0, 0], [10, 20], [10, 20], [35, 45], [25, 30], [15, 0], [20, 45], [5, 25]])
+    assert_equals_dense(net, photograph(HEIGHT, WIDTH), ROI(20 * scale, 12 * scale, 8 * scale), 5, corners)
+
+
+def seeded(net: nn.Module) -> nn.Module:
+    """With the weights of the recorded outputs, which neither fade out nor explode."""
+    spec = importlib.util.spec_from_file_location("seed_weights", Path(GOLDEN_ZOO) / "seed_weights.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.seed_weights(net)
+    return net.eval()
+
+
+BOUNDS = [("DN", "DnCNN", 2195, 100), ("DR", "SRResNet_DR", 593, None), ("SR", "SRResNet", 21, None)]
+BOUNDS += [("SR", "EDSR", 16, None), ("DR", "PReNet", 73, None)]
+
+
+@pytest.mark.parametrize(("task", "name", "bound", "reached"), BOUNDS)
+def test_predicted_cost_of_the_demos(task: str, name: str, bound: int, reached: int | None) -> None:
+    scale = 4 if task == "SR" else 1
+    image = photograph(256 // scale, 256 // scale)
+    net = build_network(name, task, scale).eval()
+    cost = IncrementalInference(net, image, ROI(96, 152, 32), 8 // scale, CPU).predicted_cost
+    assert round(cost.dense / cost.incremental) == bound
+    assert cost.blocks == 1024
+    assert reached in (None, cost.reached)
+
+
+def test_reach_of_dncnn_is_its_receptive_field() -> None:
+    roi = ROI(96, 152, 32)
+    incremental = IncrementalInference(build_network("DnCNN", "DN").eval(), photograph(256, 256), roi, 8, CPU)
+    reach = 20
+    for row, column in ((152 - reach - 8, 96), (152 + 32 + reach, 96), (160, 96 - reach - 8), (160, 96 + 32 + reach)):
+        assert not incremental.reaches(np.array([[row, column]]))[0]
+        nearer = np.array([[row + np.sign(160 - row), column + np.sign(104 - column) * (row == 160)]])
+        assert incremental.reaches(nearer)[0]
+
+
+class Reads(nn.Module):
+    """An operator that torch.export cannot flatten: the data decide what is computed."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 1 if x.mean() > 0.5 else x
+
+
+def test_choice() -> None:
+    image, roi = photograph(64, 64), ROI(24, 24, 8)
+    local, spread = build_network("IRCNN", "DN").eval(), build_network("RIDNet", "DN").eval()
+    assert isinstance(choose_inference(local, image, roi, 8, CPU), IncrementalInference)
+    assert isinstance(choose_inference(local, image, roi, 8, CPU, "dense"), DenseInference)
+    assert isinstance(choose_inference(spread, image, roi, 8, CPU), DenseInference)
+    assert isinstance(choose_inference(spread, image, roi, 8, CPU, "incremental"), IncrementalInference)
+    assert isinstance(choose_inference(Reads(), image, roi, 8, CPU), DenseInference)
