@@ -191,10 +191,11 @@ def resized(node: Node, inputs: list[Node]) -> Rule | None:
 
 def _weights(node: Node, source: int, target: int, factor: float | None) -> Tensor:
     """``target`` x ``source``: how one axis is resized."""
-    units = torch.eye(source)[None, :, :, None]
+    # As columns: PyTorch's antialiased operators err on maps that are one pixel wide.
+    units = torch.eye(source)[None, :, None, :]
     operator = getattr(torch.ops.aten, node.name.split("::")[1]).default
     corners = [node.arguments["align_corners"]] if "align_corners" in node.arguments else []
-    return operator(units, [target, 1], *corners, factor, 1.0)[0, :, :, 0].T.contiguous()
+    return operator(units, [1, target], *corners, 1.0, factor)[0, :, 0, :].T.contiguous()
 
 
 def _support(matrix: Tensor) -> Table:
