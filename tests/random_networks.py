@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from hypothesis import strategies as st
@@ -58,11 +59,12 @@ def normalisation(draw: random.Random) -> nn.Module:
 
 
 def resizing(draw: random.Random) -> nn.Module:
-    factor = draw.choice([2, 2, 0.5, 1.5, (2, 1)])
+    factor: Any = draw.choice([2, 2, 0.5, 1.5, (2, 1)])
     mode = draw.choice(["nearest", "nearest-exact", "bilinear", "bicubic"])
-    options = {} if "nearest" in mode else {"align_corners": draw.random() < 0.3, "antialias": draw.random() < 0.3}
-    if options.get("antialias"):
-        options["align_corners"] = False
+    antialias = draw.random() < 0.3
+    options: dict[str, bool] = {}
+    if mode in ("bilinear", "bicubic"):
+        options = {"antialias": antialias, "align_corners": not antialias and draw.random() < 0.3}
     return Apply(lambda x: F.interpolate(x, scale_factor=factor, mode=mode, **options))
 
 
@@ -165,7 +167,7 @@ def kept_size(draw: random.Random) -> nn.Module:
     return nn.Conv2d(CHANNELS, CHANNELS, 3, padding=dilation, dilation=dilation)
 
 
-LAYERS: list[Layer] = [convolution] * 5 + [residual] * 3 + [activation, normalisation, transposed_convolution] * 2
+LAYERS: list[Layer] = [*[convolution] * 5, *[residual] * 3, *[activation, normalisation, transposed_convolution] * 2]
 LAYERS += [resizing, pooling, shuffling, padding, cropping, arithmetic] * 2
 
 

@@ -9,7 +9,7 @@ import torch
 from CEM_Demo.ModelZoo import MODEL_DIR, Entry, build_network, entries
 from CEM_Demo.ModelZoo.registry import TASKS
 
-HEADER = ("name", "task", "parameters", "reach", "published checkpoint", "bundled")
+HEADER = ("name", "task", "parameters", "reach", "published checkpoint", "present", "bundled")
 
 
 def row(entry: Entry) -> tuple[str, ...]:
@@ -17,18 +17,16 @@ def row(entry: Entry) -> tuple[str, ...]:
     with torch.device("meta"):
         net = build_network(entry.name, entry.tasks[0])
     parameters = sum(weight.numel() for weight in net.parameters())
-    base = entry.checkpoints.get("Base")
-    published = "none" if base is None else f"{base.file}{'' if (MODEL_DIR / base.file).is_file() else ' (missing)'}"
-    bundled = [
-        name for name, known in entry.checkpoints.items() if name != "Base" and (MODEL_DIR / known.file).is_file()
-    ]
+    present = {name for name, known in entry.checkpoints.items() if (MODEL_DIR / known.file).is_file()}
+    published = entry.checkpoints.get("Base")
     return (
         entry.name,
         "/".join(entry.tasks),
         f"{parameters:,}",
         "global" if entry.reach is None else str(entry.reach),
-        published,
-        ", ".join(f"{entry.name}@{name}" for name in bundled),
+        published.file if published else "",
+        "yes" if "Base" in present else "",
+        ", ".join(f"{entry.name}@{name}" for name in sorted(present - {"Base"})),
     )
 
 

@@ -106,12 +106,23 @@ def export_graph(net: nn.Module, height: int, width: int, device: torch.device) 
     image = torch.zeros(1, 3, height, width, device=device)
     try:
         with torch.no_grad():
-            # The empty table decomposes nothing; it turns in-place operators into pure ones.
-            program = torch.export.export(net, (image,)).run_decompositions({})
+            program = torch.export.export(net, (image,))
+            if not all(_is_plain(traced) for traced in program.graph.nodes):
+                # The empty table decomposes nothing; it makes in-place operators pure and turns chunks into slices.
+                program = program.run_decompositions({})
     except Exception as error:  # export raises whatever the traced code makes fail
         raise InputError(f"torch.export cannot flatten {type(net).__name__}: {error}") from error
     with torch.no_grad():
         return _without_unused(_flatten(program, type(net).__name__))
+
+
+def _is_plain(traced: fx.Node) -> bool:
+    """Whether it is no operator, or one that changes nothing in place and returns a single value."""
+    return traced.op != "call_function" or (
+        isinstance(traced.target, torch._ops.OpOverload)
+        and not traced.target._schema.is_mutable
+        and isinstance(traced.meta.get("val"), Tensor)
+    )
 
 
 def _flatten(program: torch.export.ExportedProgram, name: str) -> Graph:

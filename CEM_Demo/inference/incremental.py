@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -50,6 +54,12 @@ class IncrementalInference:
         """Of a mean intervention over all blocks of the image."""
         return cost_of(self.reach, self._work)
 
+    def work_per_block(self, corners: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Multiply-adds of one intervention on each of N blocks, by their N x 2 corners."""
+        work = self._windows(corners)
+        shares = zip(work, self.reach.graph.nodes, self.reach.multiply_adds, strict=True)
+        return np.sum([window.areas * (count / math.prod(node.size)) for window, node, count in shares], axis=0)
+
     def baseline(self) -> Tensor:
         """See :meth:`Inference.baseline`."""
         if self._output is None:
@@ -63,39 +73,71 @@ class IncrementalInference:
 
     def reaches(self, corners: NDArray[np.int64]) -> NDArray[np.bool_]:
         """For N x 2 corners of blocks, whether they can change the ROI; the effect of the others is exactly zero."""
-        places, members = np.unique(corners, axis=0, return_inverse=True)
-        filled = [self._work_at(top, left)[self.reach.graph.output].filled for top, left in places.tolist()]
-        return np.concatenate([*filled, np.zeros(0, dtype=bool)])[members.reshape(-1)]
+        on_grid = self._numbers(corners)
+        reached = self._work[self.reach.graph.output].filled[on_grid]
+        off_grid = on_grid < 0
+        if off_grid.any():
+            reached[off_grid] = self._windows(corners[off_grid])[self.reach.graph.output].filled
+        return reached
 
     def restore(self, corners: NDArray[np.int64], blocks: NDArray[np.uint8]) -> Tensor:
         """See :meth:`Inference.restore`; blocks out of the ROI's reach give the baseline's ROI."""
         rows, columns = slice(*self.reach.roi[:2]), slice(*self.reach.roi[2:])
         restored = self.baseline()[:, rows, columns].repeat(len(corners), 1, 1, 1)
         places, members = np.unique(corners, axis=0, return_inverse=True)
-        with torch.inference_mode():
-            for number in np.flatnonzero(self.reaches(places)):
-                chosen = np.flatnonzero(members.reshape(-1) == number)
-                top, left = places[number].tolist()
-                restored[torch.from_numpy(chosen).to(self.device)] = self._restore_block(top, left, blocks[chosen])
+        parts: list[NDArray[np.int64]] = []
+        for number in np.flatnonzero(self.reaches(places)):
+            top, left = places[number].tolist()
+            if (top, left) not in self._steps:
+                with torch.inference_mode():
+                    self._steps[top, left] = compile_steps(self.reach, self._kept, self._work_at(top, left))
+            chosen = np.flatnonzero(members.reshape(-1) == number)
+            size = self._most_at_once(self._steps[top, left])
+            parts += [chosen[start : start + size] for start in range(0, len(chosen), size)]
+
+        def restore_part(part: NDArray[np.int64]) -> Tensor:
+            top, left = corners[part[0]].tolist()
+            return self._restore_at_once(self._steps[top, left], blocks[part])
+
+        for part, result in zip(parts, self._map(restore_part, parts), strict=True):
+            restored[torch.from_numpy(part).to(self.device)] = result
         return restored
 
-    def _restore_block(self, top: int, left: int, blocks: NDArray[np.uint8]) -> Tensor:
-        if (top, left) not in self._steps:
-            self._steps[top, left] = compile_steps(self.reach, self._kept, self._work_at(top, left))
-        steps = self._steps[top, left]
+    def _most_at_once(self, steps: Steps) -> int:
+        if not self.reach.batchable:
+            return 1
+        return max(1, BYTES_PER_STEP[self.device.type] // steps.bytes)
+
+    def _restore_at_once(self, steps: Steps, blocks: NDArray[np.uint8]) -> Tensor:
+        """The ROI for N draws, N x b x b x 3 uint8, on the block of ``steps``."""
         height, width = steps.block.sides
-        pixels = torch.from_numpy(np.ascontiguousarray(blocks[:, :height, :width])).to(self.device)
-        pixels = to_unit_range(pixels).permute(0, 3, 1, 2)
-        size = BYTES_PER_STEP[self.device.type] // steps.bytes if self.reach.batchable else 1
-        return torch.cat([steps(part, self.reach.graph) for part in pixels.split(max(1, size))]).float()
+        with torch.inference_mode():
+            pixels = torch.from_numpy(np.ascontiguousarray(blocks[:, :height, :width])).to(self.device)
+            return steps(to_unit_range(pixels).permute(0, 3, 1, 2), self.reach.graph).float()
+
+    def _map(
+        self, function: Callable[[NDArray[np.int64]], Tensor], parts: list[NDArray[np.int64]]
+    ) -> Iterator[Tensor]:
+        """Apply a function to all parts, on a CPU one part per core: windows are too small to be shared by cores."""
+        workers = torch.get_num_threads() if self.device.type == "cpu" else 1
+        if workers == 1 or len(parts) == 1:
+            yield from map(function, parts)
+            return
+        # The number of threads that PyTorch uses is a matter of each thread; that of this one stays.
+        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            yield from pool.map(function, parts)
 
     def _work_at(self, top: int, left: int) -> list[Windows]:
         """For each node, the window to be computed for the block with this corner."""
-        (row, off_row), (column, off_column) = divmod(top, self.grid.block), divmod(left, self.grid.block)
-        rows, columns = self.grid.shape
-        if off_row or off_column or not (0 <= row < rows and 0 <= column < columns):
-            return self._windows(np.array([[top, left]]))
-        return [window.at(row * columns + column) for window in self._work]
+        corner = np.array([[top, left]])
+        number = int(self._numbers(corner)[0])
+        return self._windows(corner) if number < 0 else [window.at(number) for window in self._work]
+
+    def _numbers(self, corners: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Which blocks of the grid, counted row by row, have these N x 2 corners; -1 for those off the grid."""
+        places, off = np.divmod(corners, self.grid.block)
+        on_grid = ((off == 0) & (places >= 0) & (places < self.grid.shape)).all(axis=1)
+        return np.where(on_grid, places[:, 0] * self.grid.shape[1] + places[:, 1], -1)
 
     def _windows(self, corners: NDArray[np.int64]) -> list[Windows]:
         blocks = block_windows(corners, self.grid.block, (self.grid.height, self.grid.width))

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from CEM_Demo.inference.graph import Graph, Node
+from CEM_Demo.inference.graph import Graph
 from CEM_Demo.inference.operators import is_batchable, rules_of
 from CEM_Demo.inference.rules import Rule
 from CEM_Demo.inference.windows import Box, Windows, common, hull, no_windows, one_window, whole

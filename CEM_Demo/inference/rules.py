@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from CEM_Demo.inference.graph import Node, Shape, Value
-from CEM_Demo.inference.windows import Box, Windows, whole
+from CEM_Demo.inference.windows import Box, Windows
 
 Run = Callable[[list[Tensor]], Tensor]
 
@@ -81,9 +81,8 @@ def pointwise(node: Node, inputs: list[Node]) -> Rule | None:
     spread = [np.array([side == 1 < full for side, full in zip(size, node.size, strict=True)]) for size in sizes]
 
     def changes(position: int, window: Windows) -> Windows:
-        everything = whole(node.size, window.starts.shape[1])
-        along = spread[position][:, None]
-        return Windows(np.where(along, everything.starts, window.starts), np.where(along, everything.stops, window.stops))
+        along, full = spread[position][:, None], np.array(node.size)[:, None]
+        return Windows(np.where(along, 0, window.starts), np.where(along, full, window.stops))
 
     def needs(position: int, window: Windows) -> Windows | None:
         source = inputs[position]
@@ -98,8 +97,8 @@ def pointwise(node: Node, inputs: list[Node]) -> Rule | None:
             return lambda tensors: tensors[0].expand(-1, channels, *sides)
         return caller(node)
 
-    is_local = len([source for source in inputs if source.constant is None]) == 1 == len(inputs) or node.name in WEIGHTED
-    return Rule(changes, needs, prepare, is_local=is_local and not spread[0].any())
+    is_unary = len(inputs) == 1 or node.name in WEIGHTED
+    return Rule(changes, needs, prepare, is_local=is_unary and not spread[0].any())
 
 
 def along_channels(node: Node, inputs: list[Node]) -> Rule | None:

@@ -58,7 +58,7 @@ class Windows:
     @property
     def filled(self) -> NDArray[np.bool_]:
         """N, False for windows without a pixel."""
-        return (self.stops > self.starts).all(axis=0)
+        return np.logical_and.reduce(self.stops > self.starts, axis=0)
 
     @property
     def areas(self) -> NDArray[np.int64]:

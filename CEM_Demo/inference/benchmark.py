@@ -1,0 +1,171 @@
+"""What incremental inference saves, predicted and measured: ``python -m CEM_Demo.inference.benchmark``.
+
+Prints a Markdown table for the demos' geometry: images of 256 x 256 pixels, an ROI of 32 pixels, blocks of 8 pixels,
+3 coarse and 50 fine draws on every block. A few blocks are measured, from those that cost little to those that cost
+much, and stand for the whole map; both inferences run in the same process, in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import platform
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from CEM_Demo.device import DEVICES, pick_device, use_exact_arithmetic
+from CEM_Demo.errors import InputError
+from CEM_Demo.geometry import ROI
+from CEM_Demo.images import read_image
+from CEM_Demo.inference.choice import is_cheaper
+from CEM_Demo.inference.dense import DenseInference
+from CEM_Demo.inference.incremental import IncrementalInference
+from CEM_Demo.interventions import load_bank
+from CEM_Demo.ModelZoo import build_network, load_network
+from CEM_Demo.tasks import make_scene
+
+PACKAGE = Path(__file__).parents[1]
+IMAGE = PACKAGE / "test_images" / "Test1" / "demo_2.png"
+BANK = PACKAGE / "patches" / "patches.npz"
+MODELS = {
+    "SR": ("EDSR", "SRResNet", "FSRCNN-16-6"),
+    "DN": ("DnCNN", "SRResNet_DN", "RCAN_DN"),
+    "DR": ("SRResNet_DR", "PReNet"),
+}
+TARGET_ROI = ROI(left=96, top=152, side=32)
+BLOCK = 8
+DRAWS = (3, 50)
+COLUMNS = (
+    "model",
+    "blocks in reach",
+    "multiply-adds dense (G)",
+    "incremental (G)",
+    "ratio",
+    "dense (s)",
+    "incremental (s)",
+    "measured ratio",
+    "largest difference",
+    "auto takes",
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table; see ``--help``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", choices=MODELS, help="only this task's models")
+    parser.add_argument("--models", nargs="+", help="models of the task instead of those of the demos")
+    parser.add_argument("--device", choices=DEVICES, default="auto")
+    parser.add_argument("--blocks", type=int, default=8, help="how many blocks to measure (default: %(default)s)")
+    chosen = parser.parse_args(arguments)
+    if chosen.models and not chosen.task:
+        parser.error("--models needs --task")
+    use_exact_arithmetic()
+    device = pick_device(chosen.device)
+    print(f"{_machine(device)}; seconds per intervention, mean over all blocks\n")
+    print(_line(COLUMNS), _line(["---"] * len(COLUMNS)), sep="\n")
+    for task in [chosen.task] if chosen.task else MODELS:
+        for model in chosen.models or MODELS[task]:
+            print(_line(measure(task, model, device, chosen.blocks)), flush=True)
+
+
+def measure(task: str, model: str, device: torch.device, sample: int) -> list[str]:
+    """One line of the table, see ``COLUMNS``."""
+    scale = 4 if task == "SR" else 1
+    net, block = _network(task, model, scale), BLOCK // scale
+    scene = make_scene(task, read_image(IMAGE), IMAGE.name, scale)
+    incremental = IncrementalInference(net, scene.degraded, TARGET_ROI, block, device)
+    dense = DenseInference(net, scene.degraded, TARGET_ROI, device)
+    cost = incremental.predicted_cost
+    bank = load_bank(BANK)
+
+    def interventions(corners: NDArray[np.int64]) -> NDArray[np.uint8]:
+        random = np.random.default_rng(0)
+        patches = bank.at_size(random.integers(len(bank), size=len(corners)), block)
+        return scene.degrade_patches(patches, corners, random.integers(2**63, size=len(corners), dtype=np.uint64))
+
+    pays = is_cheaper(cost)
+    chosen = _spread(incremental, sample) if pays else _spread(incremental, 1)
+    batch = dense.automatic_batch_size() if pays else 1
+    few = np.resize(chosen, (batch, 2))
+    pasted = interventions(few)
+    expected, seconds_before = _timed(partial(dense.restore, few, pasted))
+    incremental.baseline()
+    seconds = 0.0
+    for draws in DRAWS if pays else (1,):
+        for corner in chosen:
+            corners = np.repeat(corner[None], draws, axis=0)
+            blocks = interventions(corners)
+            seconds += _timed(partial(incremental.restore, corners, blocks))[1]
+    seconds *= cost.reached / cost.blocks / len(chosen) / (sum(DRAWS) if pays else 1)
+    _, seconds_after = _timed(partial(dense.restore, few, pasted))
+    seconds_dense = min(seconds_before, seconds_after) / len(few)
+    difference = float((incremental.restore(few, pasted).cpu() - expected).abs().max())
+    return [
+        model,
+        f"{cost.reached} / {cost.blocks}",
+        f"{cost.dense / 1e9:.3g}",
+        f"{cost.incremental / 1e9:.3g}",
+        f"{cost.dense / cost.incremental:.3g}",
+        f"{seconds_dense:.3g}",
+        f"{seconds:.3g}",
+        f"{seconds_dense / seconds:.3g}",
+        f"{difference:.1e}",
+        "incremental" if pays else "dense",
+    ]
+
+
+def _network(task: str, model: str, scale: int) -> nn.Module:
+    """With the bundled or published weights, random ones where there are none."""
+    for name in (f"{model}@Demo", model):
+        try:
+            return load_network(name, task, scale)
+        except InputError:
+            continue
+    torch.manual_seed(0)
+    return build_network(model, task, scale).eval()
+
+
+def _spread(incremental: IncrementalInference, sample: int) -> NDArray[np.int64]:
+    """Corners of blocks in reach, evenly spread over them in the order of what they cost."""
+    corners = np.argwhere(np.ones(incremental.grid.shape, dtype=bool)) * incremental.grid.block
+    reached = corners[incremental.reaches(corners)]
+    ordered = reached[np.argsort(incremental.work_per_block(reached), kind="stable")]
+    places = (np.arange(sample) + 0.5) / sample * len(ordered)
+    return ordered[np.unique(places.astype(int))]
+
+
+def _timed(run: Callable[[], Tensor]) -> tuple[Tensor, float]:
+    """A result that has left the device, and the seconds it took."""
+    begin = time.perf_counter()
+    result = run().cpu()
+    return result, time.perf_counter() - begin
+
+
+def _machine(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, PyTorch {torch.__version__}"
+    return f"{_processor()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
+
+
+def _processor() -> str:
+    """The name that the kernel gives the CPU, on Linux."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def _line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    main()
