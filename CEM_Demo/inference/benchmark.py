@@ -89,35 +89,35 @@ def measure(task: str, model: str, device: torch.device, sample: int) -> list[st
         patches = bank.at_size(random.integers(len(bank), size=len(corners)), block)
         return scene.degrade_patches(patches, corners, random.integers(2**63, size=len(corners), dtype=np.uint64))
 
-    pays = is_cheaper(cost)
-    chosen = _spread(incremental, sample) if pays else _spread(incremental, 1)
-    batch = dense.automatic_batch_size() if pays else 1
-    few = np.resize(chosen, (batch, 2))
-    pasted = interventions(few)
-    expected, seconds_before = _timed(partial(dense.restore, few, pasted))
-    incremental.baseline()
-    seconds = 0.0
-    for draws in DRAWS if pays else (1,):
-        for corner in chosen:
-            corners = np.repeat(corner[None], draws, axis=0)
-            blocks = interventions(corners)
-            seconds += _timed(partial(incremental.restore, corners, blocks))[1]
-    seconds *= cost.reached / cost.blocks / len(chosen) / (sum(DRAWS) if pays else 1)
-    _, seconds_after = _timed(partial(dense.restore, few, pasted))
-    seconds_dense = min(seconds_before, seconds_after) / len(few)
-    difference = float((incremental.restore(few, pasted).cpu() - expected).abs().max())
-    return [
+    predicted = [
         model,
         f"{cost.reached} / {cost.blocks}",
         f"{cost.dense / 1e9:.3g}",
         f"{cost.incremental / 1e9:.3g}",
-        f"{cost.dense / cost.incremental:.3g}",
-        f"{seconds_dense:.3g}",
-        f"{seconds:.3g}",
-        f"{seconds_dense / seconds:.3g}",
-        f"{difference:.1e}",
-        "incremental" if pays else "dense",
+        _ratio(cost.dense / cost.incremental),
     ]
+    chosen = _spread(incremental, sample)
+    if not is_cheaper(cost):
+        # Neither the time nor the memory to compare them.
+        _, seconds = _timed(partial(dense.restore, chosen[:1], interventions(chosen[:1])))
+        return [*predicted, f"{seconds:.3g}", "", "", "", "dense"]
+    few = np.resize(chosen, (dense.automatic_batch_size(), 2))
+    pasted = interventions(few)
+    expected, before = _timed(partial(dense.restore, few, pasted))
+    incremental.baseline()
+    seconds = 0.0
+    for corners in (np.repeat(corner[None], draws, axis=0) for draws in DRAWS for corner in chosen):
+        seconds += _timed(partial(incremental.restore, corners, interventions(corners)))[1]
+    seconds *= cost.reached / cost.blocks / len(chosen) / sum(DRAWS)
+    _, after = _timed(partial(dense.restore, few, pasted))
+    seconds_dense = min(before, after) / len(few)
+    difference = float((incremental.restore(few, pasted).cpu() - expected).abs().max())
+    measured = [f"{seconds_dense:.3g}", f"{seconds:.3g}", _ratio(seconds_dense / seconds), f"{difference:.1e}"]
+    return [*predicted, *measured, "incremental"]
+
+
+def _ratio(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
 
 
 def _network(task: str, model: str, scale: int) -> nn.Module:

@@ -17,14 +17,16 @@ from CEM_Demo.inference.reach import Cost
 MULTIPLY_ADDS_PER_VALUE = 50
 # Windows cost more than their share of the work: gathering, padding, small kernels.
 CLEARLY_CHEAPER = 0.75
+# What the baseline's activations may take; networks that see the whole image keep all of theirs.
+MOST_KEPT_BYTES = 1 << 30
 
 
 def is_cheaper(cost: Cost) -> bool:
-    """Whether incremental inference clearly pays."""
+    """Whether incremental inference clearly pays, and fits into the memory."""
     dense = cost.dense + MULTIPLY_ADDS_PER_VALUE * cost.dense_values
     # Every value is gathered about once more than dense inference reads it.
     incremental = cost.incremental + 2 * MULTIPLY_ADDS_PER_VALUE * cost.incremental_values
-    return incremental < CLEARLY_CHEAPER * dense
+    return incremental < CLEARLY_CHEAPER * dense and cost.kept_bytes <= MOST_KEPT_BYTES
 
 
 def choose_inference(

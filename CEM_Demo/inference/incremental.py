@@ -115,9 +115,7 @@ class IncrementalInference:
             pixels = torch.from_numpy(np.ascontiguousarray(blocks[:, :height, :width])).to(self.device)
             return steps(to_unit_range(pixels).permute(0, 3, 1, 2), self.reach.graph).float()
 
-    def _map(
-        self, function: Callable[[NDArray[np.int64]], Tensor], parts: list[NDArray[np.int64]]
-    ) -> Iterator[Tensor]:
+    def _map(self, function: Callable[[NDArray[np.int64]], Tensor], parts: list[NDArray[np.int64]]) -> Iterator[Tensor]:
         """Apply a function to all parts, on a CPU one part per core: windows are too small to be shared by cores."""
         workers = torch.get_num_threads() if self.device.type == "cpu" else 1
         if workers == 1 or len(parts) == 1:

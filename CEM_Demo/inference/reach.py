@@ -6,6 +6,7 @@ there anything to compute.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -126,6 +127,7 @@ class Cost:
         dense_values, incremental_values: values that the other operators write.
         reached: blocks that can change the ROI.
         blocks: all blocks.
+        kept_bytes: memory for the activations of the baseline that incremental inference keeps.
     """
 
     dense: float
@@ -134,6 +136,7 @@ class Cost:
     incremental_values: float
     reached: int
     blocks: int
+    kept_bytes: int
 
 
 def cost_of(reach: Reach, work: list[Windows]) -> Cost:
@@ -149,4 +152,15 @@ def cost_of(reach: Reach, work: list[Windows]) -> Cost:
         incremental += reach.multiply_adds[number] * share
         dense_values += values
         incremental_values += values * share
-    return Cost(dense, incremental, dense_values, incremental_values, int(arrives.sum()), len(arrives))
+    return Cost(
+        dense, incremental, dense_values, incremental_values, int(arrives.sum()), len(arrives), _kept_bytes(reach)
+    )
+
+
+def _kept_bytes(reach: Reach) -> int:
+    shapes = [
+        (node.shape[1], *box.sides) if node.is_map else node.shape
+        for node, box in zip(reach.graph.nodes, reach.kept, strict=True)
+        if box is not None and node.shape is not None and node.constant is None
+    ]
+    return 4 * sum(math.prod(shape) for shape in shapes)

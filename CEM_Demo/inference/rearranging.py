@@ -170,9 +170,10 @@ def resized(node: Node, inputs: list[Node]) -> Rule | None:
     factors = node.arguments.get("scale_factors") or (node.arguments.get("scales_h"), node.arguments.get("scales_w"))
     weights = [_weights(node, inputs[0].size[axis], node.size[axis], factors[axis]) for axis in (0, 1)]
     tables = [_support(matrix) for matrix in weights]
-    if all((table.first == table.last).all() and (matrix.max(dim=1)[0] == 1).all() for table, matrix in zip(
-        tables, weights, strict=True
-    )):
+    if all(
+        (table.first == table.last).all() and (matrix.max(dim=1)[0] == 1).all()
+        for table, matrix in zip(tables, weights, strict=True)
+    ):
         return _picked(inputs[0], [table.first for table in tables])
 
     def prepare(output: Box, boxes: list[Box]) -> Run:

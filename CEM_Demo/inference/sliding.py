@@ -73,7 +73,7 @@ def transposed_convolution(node: Node, inputs: list[Node]) -> Rule | None:
         return None
     factor = stride[0]
     before = np.array(padding)[:, None]
-    phases = _phase_kernels(weight, factor, groups)
+    phases = phase_kernels(weight, factor, groups)
     phase_bias = None if bias is None else bias.repeat_interleave(factor**2)
     sides, taps = (np.array(kernels.shape[2:])[:, None] for kernels in (weight, phases))
 
@@ -96,7 +96,7 @@ def transposed_convolution(node: Node, inputs: list[Node]) -> Rule | None:
     )
 
 
-def _phase_kernels(weight: Tensor, factor: int, groups: int) -> Tensor:
+def phase_kernels(weight: Tensor, factor: int, groups: int) -> Tensor:
     """Kernels of a convolution and a pixel shuffle that equal a transposed convolution of stride ``factor``.
 
     Args:

@@ -77,7 +77,7 @@ def keep_baseline(reach: Reach, image: Tensor) -> tuple[Tensor, Values]:
         if node.constant is not None:
             kept[number] = node.constant
         elif box is not None:
-            kept[number] = _windowed(values[number], box)
+            kept[number] = _windowed(values[number], box) if node.is_map else values[number]
         for source in {*node.inputs, number}:
             if last_use.get(source, -1) <= number and source != reach.graph.output:
                 values[source] = None
@@ -85,10 +85,7 @@ def keep_baseline(reach: Reach, image: Tensor) -> tuple[Tensor, Values]:
 
 
 def _windowed(value: Any, box: Box) -> Any:
-    """A copy of a window of a feature map, zero outside of the map; anything else as it is."""
-    if not isinstance(value, Tensor) or (value.ndim == 4 and value.shape[0] != 1) or value.ndim > 4:
-        return value
-    value = value[(None,) * (4 - value.ndim)]
+    """A copy of a window of a feature map, zero outside of the map."""
     everything = Box(0, value.shape[2], 0, value.shape[3])
     inside = box.meet(everything)
     window = channels_last(value.new_zeros(1, value.shape[1], *box.sides))
@@ -133,9 +130,7 @@ def _values(node: Node, box: Box) -> int:
     return node.shape[1] * math.prod(box.sides) if node.is_map and node.shape else math.prod(node.shape or ())
 
 
-def _gather(
-    reach: Reach, kept: Values, source: int, work: Windows, wanted: Windows | None, outside: float
-) -> Gather:
+def _gather(reach: Reach, kept: Values, source: int, work: Windows, wanted: Windows | None, outside: float) -> Gather:
     """How to collect a window of a node's value: the baseline with what the intervention changed on top of it."""
     node = reach.graph.nodes[source]
     baseline = kept[source]
@@ -168,10 +163,13 @@ def _gather(
 
 
 def _part(reach: Reach, baseline: Tensor, source: int, box: Box) -> Tensor:
-    kept = reach.kept[source]
-    if reach.graph.nodes[source].constant is not None or kept is None:
-        return _windowed(baseline, box)
-    return baseline[(..., *box.slices(kept))]
+    """The window ``box`` of the baseline, or of a tensor that is broadcast to feature maps."""
+    if reach.graph.nodes[source].constant is None:
+        kept = reach.kept[source]
+        assert kept is not None, "nothing gathers from what is not kept"
+        return baseline[(..., *box.slices(kept))]
+    constant = baseline[(None,) * (4 - baseline.ndim)]
+    return constant[..., box.top : box.bottom, box.left : box.right]
 
 
 def _filled_outside(window: Tensor, box: Box, size: tuple[int, int], outside: float) -> Tensor:
