@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,15 +86,16 @@ class Graph:
 def fill(arguments: dict[str, Any], inputs: list[Any]) -> dict[str, Any]:
     """The arguments, their :class:`Value` references replaced in order by ``inputs``."""
     remaining = iter(inputs)
+    return {name: _filled(argument, remaining) for name, argument in arguments.items()}
 
-    def filled(argument: Any) -> Any:
-        if isinstance(argument, Value):
-            return next(remaining)
-        if isinstance(argument, (list, tuple)):
-            return [filled(item) for item in argument]
-        return argument
 
-    return {name: filled(argument) for name, argument in arguments.items()}
+def _filled(argument: Any, remaining: Iterator[Any]) -> Any:
+    # No nested function: one that calls itself would keep the inputs alive until the next garbage collection.
+    if isinstance(argument, Value):
+        return next(remaining)
+    if isinstance(argument, (list, tuple)):
+        return [_filled(item, remaining) for item in argument]
+    return argument
 
 
 def export_graph(net: nn.Module, height: int, width: int, device: torch.device) -> Graph:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from CEM_Demo.inference.graph import Graph, Node
 from CEM_Demo.inference.reach import Reach, input_window
-from CEM_Demo.inference.rules import Run
+from CEM_Demo.inference.rules import Run, channels_last
 from CEM_Demo.inference.windows import Box, Windows, one_window
 
 NOWHERE = Box(0, 0, 0, 0)
@@ -67,51 +67,28 @@ def keep_baseline(reach: Reach, image: Tensor) -> tuple[Tensor, Values]:
     nodes = reach.graph.nodes
     last_use = {source: number for number, node in enumerate(nodes) for source in node.inputs}
     values: Values = [node.constant for node in nodes]
-    kept = _blank_windows(reach, image)
-    for number, node in enumerate(nodes):
+    kept: Values = [node.constant for node in nodes]
+    for number, (node, box) in enumerate(zip(nodes, reach.kept, strict=True)):
         if number == reach.graph.image:
             values[number] = image
         elif node.constant is None:
             values[number] = node.compute([values[source] for source in node.inputs])
-        box = reach.kept[number]
-        if node.constant is not None:
-            kept[number] = node.constant
-        elif box is not None and node.is_map:
-            if kept[number].dtype != values[number].dtype:
-                kept[number] = kept[number].to(values[number].dtype)
-            _copy_inside(values[number], kept[number], box)
-        elif box is not None:
-            kept[number] = values[number]
+        if box is not None and node.constant is None:
+            kept[number] = _windowed(values[number], box) if node.is_map else values[number]
         for source in {*node.inputs, number}:
             if last_use.get(source, -1) <= number and source != reach.graph.output:
                 values[source] = None
     return values[reach.graph.output], kept
 
 
-def _blank_windows(reach: Reach, image: Tensor) -> Values:
-    """For each feature map of which a window is kept, zeros of its size, in channels last layout.
-
-    All lie in one piece of memory: between the whole maps that come and go they would tear the heap apart.
-    """
-    shapes = {
-        number: (1, *box.sides, node.shape[1])
-        for number, (node, box) in enumerate(zip(reach.graph.nodes, reach.kept, strict=True))
-        if box is not None and node.is_map and node.shape and node.constant is None
-    }
-    lengths = [math.prod(shape) for shape in shapes.values()]
-    pieces = image.new_zeros(sum(lengths)).split(lengths) if lengths else ()
-    windows: Values = [None] * len(reach.graph.nodes)
-    for (number, shape), piece in zip(shapes.items(), pieces, strict=True):
-        windows[number] = piece.view(shape).permute(0, 3, 1, 2)
-    return windows
-
-
-def _copy_inside(value: Tensor, window: Tensor, box: Box) -> None:
-    """Fill ``window``, which covers ``box`` of a feature map, as far as the map reaches."""
+def _windowed(value: Tensor, box: Box) -> Tensor:
+    """A copy of a window of a feature map, channels last, zero outside of the map."""
     everything = Box(0, value.shape[2], 0, value.shape[3])
     inside = box.meet(everything)
+    window = channels_last(value.new_zeros(1, value.shape[1], *box.sides))
     if not inside.empty:
         window[(..., *inside.slices(box))] = value[(..., *inside.slices(everything))]
+    return window
 
 
 def compile_steps(reach: Reach, kept: Values, work: list[Windows]) -> Steps:
