@@ -122,6 +122,8 @@ def arithmetic(draw: random.Random) -> nn.Module:
                 lambda x: (x - x.mean(1, keepdim=True)) / (x.var(1, keepdim=True) + 0.1).sqrt(),
                 lambda x: torch.cat([half * 2 for half in reversed(x.chunk(2, dim=1))], dim=1),
                 lambda x: torch.maximum(x, -x).sqrt(),
+                lambda x: torch.cat([x.split((1, 3), dim=1)[1], x.split(3, dim=1)[1].tanh()], dim=1),
+                lambda x: x.chunk(2, dim=-2)[1] * 2,
                 lambda x: x.softmax(dim=1),
                 lambda x: F.channel_shuffle(x, 2),
             ]

@@ -31,6 +31,9 @@ SHAPE_ONLY = {
     )
 }
 
+# Operators that cut a tensor into a list of parts along one dimension.
+SPLITS = {"aten.split.Tensor", "aten.split_with_sizes.default", "aten.chunk.default"}
+
 
 @dataclass(frozen=True)
 class Value:
@@ -108,8 +111,8 @@ def export_graph(net: nn.Module, height: int, width: int, device: torch.device) 
     try:
         with torch.no_grad():
             program = torch.export.export(net, (image,))
-            if not all(_is_plain(traced) for traced in program.graph.nodes):
-                # The empty table decomposes nothing; it makes in-place operators pure and turns chunks into slices.
+            if not all(_is_pure(traced) for traced in program.graph.nodes):
+                # The empty table decomposes nothing; it makes in-place operators pure.
                 program = program.run_decompositions({})
     except Exception as error:  # export raises whatever the traced code makes fail
         raise InputError(f"torch.export cannot flatten {type(net).__name__}: {error}") from error
@@ -117,13 +120,9 @@ def export_graph(net: nn.Module, height: int, width: int, device: torch.device) 
         return _without_unused(_flatten(program, type(net).__name__))
 
 
-def _is_plain(traced: fx.Node) -> bool:
-    """Whether it is no operator, or one that changes nothing in place and returns a single value."""
-    return traced.op != "call_function" or (
-        isinstance(traced.target, torch._ops.OpOverload)
-        and not traced.target._schema.is_mutable
-        and isinstance(traced.meta.get("val"), Tensor)
-    )
+def _is_pure(traced: fx.Node) -> bool:
+    """Whether it changes nothing in place."""
+    return not (isinstance(traced.target, torch._ops.OpOverload) and traced.target._schema.is_mutable)
 
 
 def _flatten(program: torch.export.ExportedProgram, name: str) -> Graph:
@@ -170,9 +169,12 @@ def _shape(traced: fx.Node) -> Shape | None:
 def _operator(traced: fx.Node, numbers: dict[str, int]) -> Node:
     """The node of a traced call, its arguments named by the operator's schema."""
     target = traced.target
-    if target is operator.getitem:
+    if target is operator.getitem and str(traced.args[0].target) in SPLITS:  # type: ignore[union-attr]
+        arguments = _slice_of_split(traced)
+        name, target = "aten::slice", torch.ops.aten.slice.Tensor
+    elif target is operator.getitem:
         source, index = traced.args
-        arguments: dict[str, Any] = {"source": source, "index": index}
+        arguments = {"source": source, "index": index}
         name, target = "getitem", _item
     else:
         schema = target._schema  # type: ignore[union-attr]
@@ -189,6 +191,16 @@ def _operator(traced: fx.Node, numbers: dict[str, int]) -> Node:
 
     arguments = pytree.tree_map(referenced, arguments, is_leaf=lambda leaf: isinstance(leaf, fx.Node))
     return Node(name, target, arguments, tuple(inputs), _shape(traced))  # type: ignore[arg-type]
+
+
+def _slice_of_split(traced: fx.Node) -> dict[str, Any]:
+    """The arguments of a slice that is one part of a split tensor."""
+    split: Any = traced.args[0]
+    index: Any = traced.args[1]
+    dimension = split.kwargs.get("dim", split.args[2] if len(split.args) > 2 else 0)
+    lengths = [part.shape[dimension] for part in split.meta["val"]]
+    start = sum(lengths[:index])
+    return {"self": split.args[0], "dim": dimension, "start": start, "end": start + lengths[index], "step": 1}
 
 
 def _item(source: Any, index: int) -> Any:
