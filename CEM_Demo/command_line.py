@@ -29,11 +29,17 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[Config, argparse
     """Parse, work, and return the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
     arguments = parser.parse_args()
     try:
-        work(load_config(arguments.config, arguments.set), arguments)
-    except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return exit_code(lambda: work(load_config(arguments.config, arguments.set), arguments))
     except KeyboardInterrupt:
         print("interrupted; start again with load_previous: 1 to go on", file=sys.stderr)
         return 130
+
+
+def exit_code(work: Callable[[], None]) -> int:
+    """Do the work and return 0, or print a user's mistake in one line and return 2."""
+    try:
+        work()
+    except InputError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
     return 0

@@ -35,9 +35,10 @@ def compute_effects(run: Run) -> None:
             fit its network.
     """
     use_exact_arithmetic()
+    digests = {model: sha256_of(path) for model, path in run.checkpoints.items()}
     caches = {
-        (model, subject.name): _make_cache(run, model, subject)
-        for model in run.config.Modellist
+        (model, subject.name): _make_cache(run, model, digest, subject)
+        for model, digest in digests.items()
         for subject in run.subjects
     }
     if run.config.load_previous:
@@ -54,10 +55,10 @@ def compute_effects(run: Run) -> None:
                 _compute_pair(run, model, net, subject, cache)
 
 
-def _make_cache(run: Run, model: str, subject: Subject) -> Cache:
+def _make_cache(run: Run, model: str, checkpoint_sha256: str, subject: Subject) -> Cache:
     provenance = {
         **subject.provenance,
-        "checkpoint_sha256": sha256_of(run.checkpoints[model]),
+        "checkpoint_sha256": checkpoint_sha256,
         "device": run.device.type,
         "versions": versions(),
     }

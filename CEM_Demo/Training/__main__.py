@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from CEM_Demo.errors import InputError
+from CEM_Demo.command_line import exit_code
 from CEM_Demo.files import write_atomically, write_bytes
 from CEM_Demo.ModelZoo import MODEL_DIR, build_network, find
 from CEM_Demo.ModelZoo.checkpoints import sha256_of
@@ -80,12 +80,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def main(words: list[str] | None = None) -> int:
-    try:
-        run(parse_arguments(words))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    arguments = parse_arguments(words)
+    return exit_code(lambda: run(arguments))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
+from CEM_Demo.command_line import exit_code
 from CEM_Demo.device import pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import UInt8Image, read_image
@@ -80,19 +81,19 @@ def main() -> int:
     parser.add_argument("--factor", type=int, default=4, help="scale of the SR networks (default 4)")
     parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
     arguments = parser.parse_args()
+    return exit_code(lambda: print_table(arguments))
+
+
+def print_table(arguments: argparse.Namespace) -> None:
+    """Evaluate the models in turn, a line of Markdown each."""
     scale = arguments.factor if arguments.task == "SR" else 1
     print("| model | set | images | PSNR in | PSNR out |\n|---|---|---|---|---|")
-    try:
-        device = pick_device(arguments.device)
-        for model in arguments.models:
-            net = load_network(model, arguments.task, scale)
-            score = evaluate(net, arguments.photographs, arguments.task, scale, device)
-            line = f"| {model} | {arguments.photographs.name} | {score.images} "
-            print(f"{line}| {score.degraded:.2f} | {score.restored:.2f} |", flush=True)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    device = pick_device(arguments.device)
+    for model in arguments.models:
+        net = load_network(model, arguments.task, scale)
+        score = evaluate(net, arguments.photographs, arguments.task, scale, device)
+        line = f"| {model} | {arguments.photographs.name} | {score.images} "
+        print(f"{line}| {score.degraded:.2f} | {score.restored:.2f} |", flush=True)
 
 
 if __name__ == "__main__":
