@@ -27,19 +27,19 @@ def photographs(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(("task", "scale"), [("SR", 4), ("DN", 1), ("DR", 1)])
 def test_pairs_are_degraded_and_clean_crops_fixed_by_the_step(photographs: Path, task: str, scale: int) -> None:
     pairs = TrainingPairs(photographs, task, crop=12, scale=scale, seed=0)
-    degraded, clean = pairs.batch(step=3, size=4)
+    degraded, clean = pairs.batch(step=3, size=4, crop=12)
     assert degraded.shape == (4, 3, 12, 12)
     assert clean.shape == (4, 3, 12 * scale, 12 * scale)
     assert degraded.min() >= 0 and degraded.max() <= 1
-    again = TrainingPairs(photographs, task, crop=12, scale=scale, seed=0).batch(step=3, size=4)
+    again = TrainingPairs(photographs, task, crop=12, scale=scale, seed=0).batch(step=3, size=4, crop=12)
     torch.testing.assert_close(again, (degraded, clean), rtol=0, atol=0)
-    assert not torch.equal(pairs.batch(step=4, size=4)[1], clean)
+    assert not torch.equal(pairs.batch(step=4, size=4, crop=12)[1], clean)
     small = torch.nn.functional.interpolate(clean, size=12, mode="area")
     assert 0 < (small - degraded).abs().mean() < 0.35
 
 
 def train(photographs: Path, folder: Path, *words: str) -> None:
-    recipe = ["--steps", "12", "--batch", "2", "--crop", "12", "--warm-up", "2"]
+    recipe = ["--steps", "12", "--batch", "1", "--crop", "12", "--warm-up", "2"]
     places = ["--output", str(folder / "net.pth"), "--state", str(folder / "state.pt")]
     common = ["--task", "SR", "--model", "EDSR-8-1", "--device", "cpu", "--photographs", str(photographs)]
     run(parse_arguments([*common, *recipe, *places, *words]))
@@ -54,10 +54,10 @@ def test_an_interrupted_training_ends_with_the_same_weights(
     (tmp_path / "broken").mkdir()
     batch = TrainingPairs.batch
 
-    def interrupted(self: TrainingPairs, step: int, size: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def interrupted(self: TrainingPairs, step: int, size: int, crop: int) -> tuple[torch.Tensor, torch.Tensor]:
         if step == 8:
             raise KeyboardInterrupt
-        return batch(self, step, size)
+        return batch(self, step, size, crop)
 
     monkeypatch.setattr(TrainingPairs, "batch", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -75,7 +75,7 @@ def test_training_lowers_the_error(photographs: Path, tmp_path: Path) -> None:
     from CEM_Demo.Training.train import train as steps
 
     torch.manual_seed(0)
-    recipe = Recipe(steps=60, batch=4, crop=16, learning_rate=2e-3, warm_up=5)
+    recipe = Recipe(steps=60, batch=1, crop=32, learning_rate=2e-3, warm_up=5)
     pairs = TrainingPairs(photographs, "DN", recipe.crop, 1, seed=0)
     device = torch.device("cpu")
     losses = list(steps(start(build_network("SRResNet_DN", "DN"), recipe, device), pairs, recipe, device))
@@ -85,4 +85,4 @@ def test_training_lowers_the_error(photographs: Path, tmp_path: Path) -> None:
 def test_photographs_that_are_too_small_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--task", "SR", "--model", "EDSR", "--photographs", str(tmp_path)]
     assert main(words) == 2
-    assert "no photograph of 128 x 128 pixels" in capsys.readouterr().err
+    assert "no photograph of 192 x 192 pixels" in capsys.readouterr().err

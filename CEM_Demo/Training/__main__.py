@@ -45,7 +45,7 @@ def write_checkpoint(state: TrainingState, recipe: Recipe, arguments: argparse.N
     record = {
         "model": arguments.model,
         "task": arguments.task,
-        "recipe": {**asdict(recipe), "loss": "L1", "optimizer": "Adam", "precision": "bfloat16 autocast"},
+        "recipe": {**asdict(recipe), "loss": "L1", "optimizer": "Muon and Adam", "precision": "bfloat16 autocast"},
         "photographs": arguments.photographs.name,
         "steps": state.step,
         "seconds": round(state.seconds),

@@ -27,7 +27,7 @@ class TrainingPairs:
     """
 
     def __init__(self, folder: Path, task: str, crop: int, scale: int, seed: int) -> None:
-        """``crop`` is the side of the network's input (pixels), ``scale`` that of the target over it.
+        """``crop`` is the largest side of the network's input (pixels), ``scale`` that of the target over it.
 
         Raises:
             InputError: the folder holds no photograph as large as a crop.
@@ -39,21 +39,21 @@ class TrainingPairs:
             raise InputError(f"--photographs {folder}: no photograph of {crop * scale} x {crop * scale} pixels or more")
         self.low_resolution = [downscale(image, scale) for image in self.clean] if task == "SR" else self.clean
         self.rainfalls = [make_rain(RAIN_SIDE, RAIN_SIDE, seed + i) for i in range(RAINFALLS)] if task == "DR" else []
-        self.task, self.crop, self.scale, self.seed = task, crop, scale, seed
+        self.task, self.scale, self.seed = task, scale, seed
 
-    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
+    def batch(self, step: int, size: int, crop: int) -> tuple[Tensor, Tensor]:
         """Inputs N x 3 x c x c and targets N x 3 x sc x sc, float32 in 0..1."""
         draw = np.random.default_rng([self.seed, step])
-        pairs = [self._pair(draw) for _ in range(size)]
+        pairs = [self._pair(draw, crop) for _ in range(size)]
         degraded, clean = (np.stack(images) for images in zip(*pairs, strict=True))
         return _to_tensor(degraded), _to_tensor(clean)
 
-    def _pair(self, draw: np.random.Generator) -> tuple[UInt8Image, UInt8Image]:
+    def _pair(self, draw: np.random.Generator, crop: int) -> tuple[UInt8Image, UInt8Image]:
         number = draw.integers(len(self.clean))
         degraded = self.low_resolution[number]
-        top, left = (draw.integers(side - self.crop + 1) for side in degraded.shape[:2])
-        degraded = _window(degraded, top, left, self.crop)
-        clean = _window(self.clean[number], top * self.scale, left * self.scale, self.crop * self.scale)
+        top, left = (draw.integers(side - crop + 1) for side in degraded.shape[:2])
+        degraded = _window(degraded, top, left, crop)
+        clean = _window(self.clean[number], top * self.scale, left * self.scale, crop * self.scale)
         turns, mirrored = int(draw.integers(4)), bool(draw.integers(2))
         degraded, clean = _turn(degraded, turns, mirrored), _turn(clean, turns, mirrored)
         return self._degrade(degraded, draw), clean
@@ -63,8 +63,8 @@ class TrainingPairs:
             return add_noise(crop, np.random.RandomState(draw.integers(2**32)))
         if self.task == "DR":
             rain: Rain = self.rainfalls[draw.integers(RAINFALLS)]
-            top, left = draw.integers(RAIN_SIDE - self.crop + 1, size=2)
-            return add_rain(crop, _window(rain.layer, top, left, self.crop), rain.opacity)
+            top, left = draw.integers(RAIN_SIDE - len(crop) + 1, size=2)
+            return add_rain(crop, _window(rain.layer, top, left, len(crop)), rain.opacity)
         return crop
 
 
