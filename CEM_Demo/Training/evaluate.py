@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +16,13 @@ from PIL import Image
 from torch import nn
 
 from CEM_Demo.command_line import exit_code
-from CEM_Demo.device import pick_device
+from CEM_Demo.device import DEVICES, pick_device
 from CEM_Demo.errors import InputError
+from CEM_Demo.files import write_bytes
 from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.metrics import to_uint8
-from CEM_Demo.ModelZoo import load_network
+from CEM_Demo.ModelZoo import find, load_network, split_name
+from CEM_Demo.ModelZoo.checkpoints import checkpoint_path
 from CEM_Demo.tasks import Scene, make_scene
 from CEM_Demo.Training.data import IMAGE_SUFFIXES
 
@@ -73,27 +77,49 @@ def _luma(image: NDArray[np.float64]) -> NDArray[np.float64]:
     return image @ LUMA + LUMA_OFFSET
 
 
-def main() -> int:
+def main(words: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m CEM_Demo.Training.evaluate", description=__doc__)
     parser.add_argument("--task", required=True, choices=("SR", "DN", "DR"))
     parser.add_argument("--models", required=True, nargs="+", help="names of the zoo, such as EDSR@Demo")
-    parser.add_argument("--photographs", required=True, type=Path, help="a folder of clean photographs")
+    parser.add_argument("--photographs", required=True, nargs="+", type=Path, help="folders of clean photographs")
     parser.add_argument("--factor", type=int, default=4, help="scale of the SR networks (default 4)")
-    parser.add_argument("--device", default="auto", choices=("auto", "cuda", "mps", "cpu"))
-    arguments = parser.parse_args()
+    parser.add_argument("--device", default="auto", choices=DEVICES)
+    parser.add_argument("--record", action="store_true", help="keep the figures in the JSON files beside the weights")
+    arguments = parser.parse_args(words)
     return exit_code(lambda: print_table(arguments))
 
 
 def print_table(arguments: argparse.Namespace) -> None:
-    """Evaluate the models in turn, a line of Markdown each."""
+    """Evaluate the models in turn, a line of Markdown for each on each set."""
     scale = arguments.factor if arguments.task == "SR" else 1
-    print("| model | set | images | PSNR in | PSNR out |\n|---|---|---|---|---|")
+    print("| task | model | set | PSNR in | PSNR out | parameters | trained |\n|---|---|---|---|---|---|---|")
     device = pick_device(arguments.device)
     for model in arguments.models:
         net = load_network(model, arguments.task, scale)
-        score = evaluate(net, arguments.photographs, arguments.task, scale, device)
-        line = f"| {model} | {arguments.photographs.name} | {score.images} "
-        print(f"{line}| {score.degraded:.2f} | {score.restored:.2f} |", flush=True)
+        parameters = sum(weight.numel() for weight in net.parameters())
+        record_path = _record_path(model, arguments.task)
+        record = json.loads(record_path.read_text()) if record_path.is_file() else None
+        figures = {}
+        for folder in arguments.photographs:
+            score = evaluate(net, folder, arguments.task, scale, device)
+            figures[folder.name] = {"in": round(score.degraded, 2), "out": round(score.restored, 2)}
+            line = f"| {arguments.task} | {model} | {folder.name} | {score.degraded:.2f} | {score.restored:.2f} "
+            print(f"{line}| {parameters:,} | {_training_of(record)} |", flush=True)
+        if arguments.record and record is not None:
+            record["psnr"] = {**record.get("psnr", {}), **figures}
+            write_bytes(record_path, (json.dumps(record, indent=2) + "\n").encode())
+
+
+def _record_path(model: str, task: str) -> Path:
+    name, training = split_name(model)
+    return checkpoint_path(find(name, task), training).with_suffix(".json")
+
+
+def _training_of(record: dict[str, Any] | None) -> str:
+    """What the JSON file beside bundled weights says of their training."""
+    if record is None:
+        return "by its authors"
+    return f"{record['steps']:,} steps, {record['seconds'] / 60:.0f} min, {record['machine']}"
 
 
 if __name__ == "__main__":
