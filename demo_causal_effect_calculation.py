@@ -22,10 +22,11 @@ def work(config: Config, arguments: argparse.Namespace) -> None:
     print(f"device {run.device}, seed {config.seed}, {len(run.bank)} patches")
     for ahead in forecast(run):
         passes = -(-ahead.coarse // ahead.batch_size) + -(-ahead.fine // ahead.batch_size)
+        rois, folders = (" and ".join(map(str, names)) for names in (ahead.rois, ahead.folders))
         print(
-            f"{ahead.model} on {ahead.image}: {ahead.coarse} coarse and up to {ahead.fine} fine interventions, "
-            f"up to {passes} batches of {ahead.batch_size}, {ahead.kind} inference, {work_of(ahead.cost)}"
-            f"activations of about {ahead.memory_bytes / 2**20:.0f} MiB; results in {ahead.folder}"
+            f"{ahead.model} on {ahead.image}, ROI {rois}: {ahead.coarse} coarse and up to {ahead.fine} fine "
+            f"interventions, up to {passes} batches of {ahead.batch_size}, {ahead.kind} inference, "
+            f"{work_of(ahead.cost)}activations of about {ahead.memory_bytes / 2**20:.0f} MiB; results in {folders}"
         )
     print(f"report: {report_path(config)}")
 

@@ -64,13 +64,16 @@ class Effects:
 
 @dataclass(frozen=True)
 class Cache:
-    """Reads and writes the effects of one model on one image.
+    """Reads and writes the effects of one model on one ROI of an image.
 
-    ``provenance`` holds all that decides the numbers; results of another provenance are never mixed in.
+    Attributes:
+        provenance: all that decides the numbers; results of another provenance are never mixed in.
+        rois: the ROIs of the image that the run asks for.
     """
 
     paths: ResultPaths
     provenance: dict[str, Any]
+    rois: list[str]
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -110,6 +113,11 @@ class Cache:
         """Whether an earlier run finished."""
         manifest = read_manifest(self.paths)
         return manifest is not None and Progress(**manifest["progress"]).complete
+
+    def began_with_the_same_rois(self) -> bool:
+        """Whether an earlier run was asked for the ROIs of this one, so that they shared their batches."""
+        manifest = read_manifest(self.paths)
+        return manifest is not None and manifest["rois"] == self.rois
 
     def resume(self, fresh: Effects) -> Effects:
         """``fresh`` filled with what an earlier run of the same provenance finished."""
@@ -156,6 +164,7 @@ class Cache:
     def _write_manifest(self, effects: Effects) -> None:
         content = {
             "provenance": self.provenance,
+            "rois": self.rois,
             "inference": effects.inference,
             "batch_size": effects.batch_size,
             # One string a row of blocks; 0 marks those that cannot reach the ROI, whose effect is exactly zero.
@@ -175,7 +184,7 @@ def read_manifest(paths: ResultPaths) -> dict[str, Any] | None:
     try:
         content = json.loads(paths.manifest.read_text(encoding="utf-8"))
         Progress(**content["progress"])
-        content["provenance"], content["batch_size"], content["reach"], content["wall_seconds"]
+        content["provenance"], content["rois"], content["batch_size"], content["reach"], content["wall_seconds"]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

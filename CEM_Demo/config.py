@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from CEM_Demo.device import DEVICES
 from CEM_Demo.errors import InputError
@@ -21,6 +30,24 @@ NotNegative = Annotated[int, Field(ge=0)]
 # What some file system cannot have in a name, and what would lead out of the folder.
 UNSAFE_IN_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f]|^\.{1,2}$|^$')
 LONGEST_NAME = 100
+
+
+class Box(BaseModel):
+    """A rectangle in full-resolution pixels."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    left: NotNegative
+    top: NotNegative
+    width: Positive
+    height: Positive
+
+
+# The tag keeps pydantic's complaints to the form that was meant.
+Boxes = Annotated[
+    Annotated[list[Box], Tag("list")] | Annotated[dict[str, list[Box]], Tag("mapping")],
+    Discriminator(lambda value: "mapping" if isinstance(value, dict) else "list"),
+]
 
 
 class Config(BaseModel):
@@ -38,9 +65,14 @@ class Config(BaseModel):
     Imagelist: list[str] = Field(min_length=1, description="file names of the test images")
     patch_path: str = Field(description="bank of patches: a folder of PNG files or a packed .npz")
     prefix: str = Field(description="name of the run, part of the names of its results")
-    w: NotNegative = Field(description="column of the ROI's left edge, in full-resolution pixels")
-    h: NotNegative = Field(description="row of the ROI's top edge, in full-resolution pixels")
-    ROI_size: Positive = Field(description="side of the square ROI, in full-resolution pixels")
+    w: NotNegative | None = Field(default=None, description="column of the ROI's left edge, in full-resolution pixels")
+    h: NotNegative | None = Field(default=None, description="row of the ROI's top edge, in full-resolution pixels")
+    ROI_size: Positive | None = Field(default=None, description="side of the square ROI, in full-resolution pixels")
+    rois: Boxes | None = Field(
+        default=None,
+        description="instead of w, h, ROI_size: a list of boxes {left, top, width, height} for all images, "
+        "or such a list for each image",
+    )
     mask_block_size: Positive = Field(description="side of a block, in full-resolution pixels; a multiple of sr")
     coarse_num: Positive = Field(description="interventions on every block in the coarse stage")
     fine_num: Positive = Field(description="interventions on every block that passes to the fine stage")
@@ -87,6 +119,7 @@ class Config(BaseModel):
         if self.mask_block_size % self.sr:
             below = self.mask_block_size // self.sr * self.sr or self.sr
             raise ValueError(f"mask_block_size {self.mask_block_size} is no multiple of sr {self.sr}; try {below}")
+        self._check_rois()
         strangers = [name for name in self.batch_size_dict if name not in self.Modellist]
         close = {name: difflib.get_close_matches(name, self.Modellist, n=1) for name in strangers}
         mistyped = [f"{name} (did you mean {match[0]}?)" for name, match in close.items() if match]
@@ -94,9 +127,32 @@ class Config(BaseModel):
             raise ValueError(f"batch_size_dict names a model that Modellist does not: {', '.join(mistyped)}")
         return self
 
-    @property
-    def roi(self) -> ROI:
-        return ROI(left=self.w, top=self.h, side=self.ROI_size)
+    def _check_rois(self) -> None:
+        square = {"w": self.w, "h": self.h, "ROI_size": self.ROI_size}
+        if self.rois is None:
+            missing = next((key for key, value in square.items() if value is None), None)
+            if missing:
+                raise ValueError(f"the key {missing} is missing ({Config.model_fields[missing].description}), or rois")
+            return
+        given = [key for key, value in square.items() if value is not None]
+        if given:
+            raise ValueError(f"rois takes the place of {', '.join(given)}; remove one or the other")
+        if isinstance(self.rois, dict) and set(self.rois) != set(self.Imagelist):
+            image = next(iter(set(self.rois) ^ set(self.Imagelist)))
+            raise ValueError(f"rois: {image} is in {'rois' if image in self.rois else 'Imagelist'} only")
+        for image in self.Imagelist:
+            rois = self.rois_of(image)
+            if not rois:
+                raise ValueError(f"rois: no box is given for {image}")
+            if len(set(rois)) < len(rois):
+                raise ValueError(f"rois: {image} has the same box twice")
+
+    def rois_of(self, image: str) -> list[ROI]:
+        """The regions of interest of an image."""
+        if self.rois is None:
+            return [ROI.square(self.w or 0, self.h or 0, self.ROI_size or 0)]
+        boxes = self.rois[image] if isinstance(self.rois, dict) else self.rois
+        return [ROI(box.left, box.top, box.width, box.height) for box in boxes]
 
     @property
     def block(self) -> int:
@@ -146,17 +202,20 @@ def _parse(path: Path) -> dict[str, Any]:
 def _explain(error: ValidationError) -> str:
     """The first complaint, in one line."""
     complaint = error.errors()[0]
-    key = ".".join(str(part) for part in complaint["loc"][:1])
+    place = ".".join(str(part) for part in complaint["loc"] if part not in ("list", "mapping"))
+    key = place.partition(".")[0]
     kind, given = complaint["type"], complaint["input"]
     if kind == "missing":
-        return f"the key {key} is missing ({Config.model_fields[key].description})"
+        return f"the key {place} is missing ({Config.model_fields[key].description})"
+    if kind == "extra_forbidden" and place != key:
+        return f"{place} is unknown ({Config.model_fields[key].description})"
     if kind == "extra_forbidden":
         close = _nearest_key(key)
         return f"unknown key {key}{f'; did you mean {close}?' if close else ''}"
     reason = complaint["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         return f"{key}: {reason}" if key else reason
-    return f"{key}: {reason[0].lower()}{reason[1:]}, not {given!r} ({Config.model_fields[key].description})"
+    return f"{place}: {reason[0].lower()}{reason[1:]}, not {given!r} ({Config.model_fields[key].description})"
 
 
 def _nearest_key(key: str) -> str | None:

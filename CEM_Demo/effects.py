@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from contextlib import ExitStack
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import nn
-from tqdm import tqdm
 
 from CEM_Demo.cache import Cache, Effects
 from CEM_Demo.device import use_exact_arithmetic
 from CEM_Demo.figures import with_roi_box
-from CEM_Demo.geometry import ROI, Grid
+from CEM_Demo.geometry import ROI
+from CEM_Demo.inference.choice import Shared
 from CEM_Demo.inference.dense import check_output
-from CEM_Demo.inference.interface import Inference
-from CEM_Demo.interventions import PatchBank, Plan
-from CEM_Demo.metrics import psnr, squared_errors, to_uint8
+from CEM_Demo.metrics import to_uint8
 from CEM_Demo.ModelZoo.checkpoints import sha256_of
-from CEM_Demo.preparation import Run, Subject, batch_size_for, inference_for, load_for_run, versions
+from CEM_Demo.preparation import Run, Subject, batch_size_for, inferences_for, load_for_run, versions
 from CEM_Demo.result_paths import result_paths
-from CEM_Demo.tasks import Scene
-
-SECONDS_BETWEEN_SAVES = 2.0
+from CEM_Demo.stages import Scope, run_stages
 
 
 def compute_effects(run: Run) -> None:
-    """Compute, or go on computing, the effects of every model on every image.
+    """Compute, or go on computing, the effects of every model on every ROI of every image.
 
     Raises:
         InputError: an earlier run's results are in the way, another process writes them, or a checkpoint does not
@@ -37,110 +30,78 @@ def compute_effects(run: Run) -> None:
     use_exact_arithmetic()
     digests = {model: sha256_of(path) for model, path in run.checkpoints.items()}
     caches = {
-        (model, subject.name): _make_cache(run, model, digest, subject)
+        (model, subject.name): {roi: _make_cache(run, model, digest, subject, roi) for roi in subject.rois}
         for model, digest in digests.items()
         for subject in run.subjects
     }
     if run.config.load_previous:
-        for cache in caches.values():
-            cache.check()
+        for of_rois in caches.values():
+            for cache in of_rois.values():
+                cache.check()
     for subject in run.subjects:
-        if not subject.grid.is_aligned(run.config.roi):
-            print(f"{subject.name}: the ROI is off the block grid; every block that overlaps it is an ROI block")
+        for roi in subject.rois:
+            if not subject.grid.is_aligned(roi):
+                print(f"{subject.name}: ROI {roi} is off the block grid; every block that overlaps it is an ROI block")
     for model in run.config.Modellist:
         net = load_for_run(run, model)
         for subject in run.subjects:
-            cache = caches[model, subject.name]
-            with cache.locked():
-                _compute_pair(run, model, net, subject, cache)
+            _compute_image(run, model, net, subject, caches[model, subject.name])
 
 
-def _make_cache(run: Run, model: str, checkpoint_sha256: str, subject: Subject) -> Cache:
+def _make_cache(run: Run, model: str, checkpoint_sha256: str, subject: Subject, roi: ROI) -> Cache:
     provenance = {
         **subject.provenance,
+        "roi": str(roi),
         "checkpoint_sha256": checkpoint_sha256,
         "device": run.device.type,
         "versions": versions(),
     }
-    return Cache(result_paths(run.config, model, subject.name), provenance)
+    rois = [str(roi) for roi in subject.rois]
+    return Cache(result_paths(run.config, model, subject.name, roi), provenance, rois)
 
 
-def _compute_pair(run: Run, model: str, net: nn.Module, subject: Subject, cache: Cache) -> None:
+def _compute_image(run: Run, model: str, net: nn.Module, subject: Subject, caches: dict[ROI, Cache]) -> None:
+    """The effects of one model on the ROIs of one image, if they are not all finished."""
+    with ExitStack() as locks:
+        for cache in caches.values():
+            locks.enter_context(cache.locked())
+        finished = {roi for roi, cache in caches.items() if run.config.load_previous and cache.is_complete()}
+        if finished == set(caches):
+            print(f"{model} {subject.name}: already computed")
+            return
+        # Those that finished before an interruption stay, or the batches of the others would change.
+        taken = [roi for roi in caches if roi not in finished or caches[roi].began_with_the_same_rois()]
+        for shared in inferences_for(run, net, subject, taken):
+            _compute_rois(run, model, subject, shared, [caches[roi] for roi in shared.rois])
+
+
+def _compute_rois(run: Run, model: str, subject: Subject, shared: Shared, caches: list[Cache]) -> None:
     config, scene, grid = run.config, subject.scene, subject.grid
-    if config.load_previous and cache.is_complete():
-        print(f"{model} {subject.name}: already computed")
-        return
-    inference = inference_for(run, net, subject)
-    fresh = Effects(
-        origin=0.0,
-        coarse=np.zeros((*grid.shape, config.coarse_num)),
-        fine=np.zeros((*grid.shape, config.fine_num)),
-        inference=inference.kind,
-        reached=inference.reaches(np.argwhere(np.ones(grid.shape)) * grid.block).reshape(grid.shape),
-        batch_size=batch_size_for(run, model, inference),
-    )
-    effects = cache.resume(fresh) if config.load_previous else fresh
-    restored = inference.baseline()
+    batch_size = batch_size_for(run, model, shared.inference)
+    restored = shared.inference.baseline()
     check_output(restored, (scene.ground_truth.shape[0], scene.ground_truth.shape[1]), model)
     picture = to_uint8(restored).permute(1, 2, 0).cpu().numpy()
-    if not effects.progress.coarse:
-        cache.begin(effects)
-    cache.write_pictures(scene.ground_truth, scene.degraded, picture, with_roi_box(picture, config.roi))
-    measure = _measurer(inference, scene, grid, run.bank, config.roi, run.device)
-    effects.origin = float(measure_roi(to_uint8(restored[None]), scene, config.roi)[0])
-    label = f"{model} {subject.name}"
-    _run_stage("coarse", subject.coarse, measure, effects, cache, label)
-    passing = passes_to_fine(effects.origin, effects.coarse, config.tol)
-    fine_plan = subject.fine.of_blocks(passing)
-    effects.progress.fine_planned = len(fine_plan)
-    _run_stage("fine", fine_plan, measure, effects, cache, label)
+    scope = Scope(shared, scene, grid, run.bank, run.device)
+    origins = scope.origins(restored)
+    effects = []
+    for roi, cache, reached, origin in zip(shared.rois, caches, shared.reached, origins, strict=True):
+        fresh = Effects(
+            origin=origin,
+            coarse=np.zeros((*grid.shape, config.coarse_num)),
+            fine=np.zeros((*grid.shape, config.fine_num)),
+            inference=shared.inference.kind,
+            reached=reached.reshape(grid.shape),
+            batch_size=batch_size,
+        )
+        effects.append(cache.resume(fresh) if config.load_previous else fresh)
+        if not effects[-1].progress.coarse:
+            cache.begin(effects[-1])
+        cache.write_pictures(scene.ground_truth, scene.degraded, picture, with_roi_box(picture, roi))
 
+    unfinished = [(cache, part) for cache, part in zip(caches, effects, strict=True) if not part.progress.complete]
 
-def passes_to_fine(origin: float, coarse: NDArray[np.float64], tol: float) -> NDArray[np.bool_]:
-    """Rows x columns: whether any coarse draw moved the PSNR (dB) by ``tol`` or more."""
-    return np.abs(origin - coarse).max(axis=2) >= tol
+    def save() -> None:
+        for cache, part in unfinished:
+            cache.write(part)
 
-
-Measure = Callable[[Plan], NDArray[np.float64]]
-
-
-def _measurer(
-    inference: Inference, scene: Scene, grid: Grid, bank: PatchBank, roi: ROI, device: torch.device
-) -> Measure:
-    """A function from a batch of the plan to the PSNRs (dB) of the ROI."""
-    truth = torch.from_numpy(np.ascontiguousarray(scene.ground_truth[roi.window])).permute(2, 0, 1).to(device)
-
-    def measure(batch: Plan) -> NDArray[np.float64]:
-        corners = np.stack((batch.rows, batch.columns), axis=1) * grid.block
-        blocks = scene.degrade_patches(bank.at_size(batch.patches, grid.block), corners, batch.noise_seeds)
-        restored = to_uint8(inference.restore(corners, blocks))
-        return psnr(squared_errors(restored, truth).cpu().numpy(), truth.numel())
-
-    return measure
-
-
-def measure_roi(restored: torch.Tensor, scene: Scene, roi: ROI) -> NDArray[np.float64]:
-    """PSNR (dB) of the ROI of whole images N x 3 x H x W uint8."""
-    truth = torch.from_numpy(np.ascontiguousarray(scene.ground_truth[roi.window])).permute(2, 0, 1)
-    errors = squared_errors(restored[(..., *roi.window)], truth.to(restored.device))
-    return psnr(errors.cpu().numpy(), truth.numel())
-
-
-def _run_stage(stage: str, plan: Plan, measure: Measure, effects: Effects, cache: Cache, label: str) -> None:
-    """Run what is left of a stage, batch by batch, saving now and then and at the end."""
-    values: NDArray[np.float64] = getattr(effects, stage)
-    done: int = getattr(effects.progress, stage)
-    saved = time.monotonic()
-    with tqdm(total=len(plan), initial=done, desc=f"{label} {stage}", unit="intervention") as bar:
-        # Batches start at multiples of their size, so that a resumed run has the very batches of an uninterrupted one.
-        for start in range(done, len(plan), effects.batch_size):
-            begin = time.monotonic()
-            batch = plan[start : start + effects.batch_size]
-            values[batch.rows, batch.columns, batch.draws] = measure(batch)
-            setattr(effects.progress, stage, start + len(batch))
-            effects.seconds += time.monotonic() - begin
-            bar.update(len(batch))
-            if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-                cache.write(effects)
-                saved = time.monotonic()
-    cache.write(effects)
+    run_stages(scope, subject.coarse, subject.fine, config.tol, effects, save, f"{model} {subject.name}")

@@ -63,7 +63,7 @@ def overlay(
 
 def with_roi_box(image: UInt8Image, roi: ROI) -> UInt8Image:
     """A copy of the image with the ROI framed in green, two pixels wide."""
-    opposite = (roi.left + roi.side, roi.top + roi.side)
+    opposite = (roi.right, roi.bottom)
     return np.asarray(cv2.rectangle(image.copy(), (roi.left, roi.top), opposite, ROI_COLOUR, 2), dtype=np.uint8)
 
 

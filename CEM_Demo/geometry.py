@@ -12,16 +12,44 @@ from CEM_Demo.images import UInt8Image
 
 @dataclass(frozen=True)
 class ROI:
-    """The region of interest: a square in full-resolution pixels."""
+    """The region of interest: a rectangle in full-resolution pixels; ``right`` and ``bottom`` are just outside."""
 
     left: int
     top: int
-    side: int
+    width: int
+    height: int
+
+    @classmethod
+    def square(cls, left: int, top: int, side: int) -> ROI:
+        """The ROI of the config's keys ``w``, ``h`` and ``ROI_size``."""
+        return cls(left, top, side, side)
+
+    @property
+    def right(self) -> int:
+        return self.left + self.width
+
+    @property
+    def bottom(self) -> int:
+        return self.top + self.height
 
     @property
     def window(self) -> tuple[slice, slice]:
         """Rows and columns of the ROI in a full-resolution image."""
-        return slice(self.top, self.top + self.side), slice(self.left, self.left + self.side)
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def window_in(self, other: ROI) -> tuple[slice, slice]:
+        """Rows and columns of this ROI in what shows ``other``, an ROI around it."""
+        rows = slice(self.top - other.top, self.bottom - other.top)
+        return rows, slice(self.left - other.left, self.right - other.left)
+
+    def around(self, other: ROI) -> ROI:
+        """The smallest ROI that holds both."""
+        left, top = min(self.left, other.left), min(self.top, other.top)
+        return ROI(left, top, max(self.right, other.right) - left, max(self.bottom, other.bottom) - top)
+
+    def __str__(self) -> str:
+        """Size and place in the notation of window systems, ``32x24+96+64``."""
+        return f"{self.width}x{self.height}+{self.left}+{self.top}"
 
 
 @dataclass(frozen=True)
@@ -48,14 +76,14 @@ class Grid:
         """Rows x columns, True for the blocks that share a pixel with the ROI."""
         side = self.block * self.scale
         rows, columns = (np.arange(count) * side for count in self.shape)
-        in_rows = (rows < roi.top + roi.side) & (rows + side > roi.top)
-        in_columns = (columns < roi.left + roi.side) & (columns + side > roi.left)
+        in_rows = (rows < roi.bottom) & (rows + side > roi.top)
+        in_columns = (columns < roi.right) & (columns + side > roi.left)
         return in_rows[:, None] & in_columns[None, :]
 
     def is_aligned(self, roi: ROI) -> bool:
         """Whether the ROI consists of whole blocks."""
         side = self.block * self.scale
-        return roi.left % side == 0 and roi.top % side == 0 and roi.side % side == 0
+        return not any(edge % side for edge in (roi.left, roi.top, roi.width, roi.height))
 
 
 def grid_of(degraded: UInt8Image, block: int, scale: int) -> Grid:

@@ -20,7 +20,7 @@ from CEM_Demo.device import pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, Grid, grid_of
 from CEM_Demo.images import UInt8Image, read_image
-from CEM_Demo.inference.choice import choose_inference, predict_cost
+from CEM_Demo.inference.choice import Shared, choose_inference
 from CEM_Demo.inference.dense import activation_bytes
 from CEM_Demo.inference.interface import Inference
 from CEM_Demo.inference.reach import Cost
@@ -39,6 +39,7 @@ class Subject:
     name: str
     scene: Scene
     grid: Grid
+    rois: list[ROI]
     coarse: Plan
     fine: Plan
     provenance: dict[str, Any]
@@ -68,36 +69,37 @@ def prepare(config: Config) -> Run:
         checkpoints[model] = checkpoint_path(find(name, config.task), training)
     images = {name: read_image(config.image_path(name)) for name in config.Imagelist}
     for name, image in images.items():
-        _check_roi(config.roi, image, name)
+        _check_rois(config, image, name, name)
     bank = load_bank(Path(config.patch_path))
     bank_digest = bank.digest
     subjects = [_make_subject(config, name, image, bank, bank_digest) for name, image in images.items()]
     return Run(config, device, bank, subjects, checkpoints)
 
 
-def _check_roi(roi: ROI, image: UInt8Image, name: str) -> None:
+def _check_rois(config: Config, image: UInt8Image, name: str, description: str) -> None:
     height, width = image.shape[:2]
-    if roi.left + roi.side > width or roi.top + roi.side > height:
-        raise InputError(
-            f"w, h, ROI_size: the ROI (columns {roi.left} to {roi.left + roi.side}, rows {roi.top} to "
-            f"{roi.top + roi.side}) reaches out of {name}, which is {width} x {height} pixels"
-        )
+    for roi in config.rois_of(name):
+        if roi.right > width or roi.bottom > height:
+            raise InputError(
+                f"{'rois' if config.rois else 'w, h, ROI_size'}: the ROI (columns {roi.left} to {roi.right}, rows "
+                f"{roi.top} to {roi.bottom}) reaches out of {description}, which is {width} x {height} pixels"
+            )
 
 
 def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank, bank_digest: str) -> Subject:
     scene = make_scene(config.task, image, name, config.sr)
-    _check_roi(config.roi, scene.ground_truth, f"{name} cropped to a multiple of sr")
+    _check_rois(config, scene.ground_truth, name, f"{name} cropped to a multiple of sr")
     grid = grid_of(scene.degraded, config.block, config.sr)
     coarse, fine = (
         make_plan(config.seed, name, stage, grid.shape, draws, len(bank))
         for stage, draws in (("coarse", config.coarse_num), ("fine", config.fine_num))
     )
-    keys = ("task", "sr", "w", "h", "ROI_size", "mask_block_size", "coarse_num", "fine_num", "tol", "seed", "inference")
+    keys = ("task", "sr", "mask_block_size", "coarse_num", "fine_num", "tol", "seed", "inference")
     provenance = {key: getattr(config, key) for key in keys}
     provenance["plan_sha256"] = hashlib.sha256((coarse.digest + fine.digest).encode()).hexdigest()
     provenance["image_sha256"] = hashlib.sha256(image.tobytes()).hexdigest()
     provenance["bank_sha256"] = bank_digest
-    return Subject(name, scene, grid, coarse, fine, provenance)
+    return Subject(name, scene, grid, config.rois_of(name), coarse, fine, provenance)
 
 
 def versions() -> dict[str, str]:
@@ -119,10 +121,10 @@ def load_for_run(run: Run, model: str) -> nn.Module:
     return EnlargeFirst(net, scale) if scale > 1 and entry.scale == 1 else net
 
 
-def inference_for(run: Run, net: nn.Module, subject: Subject) -> Inference:
-    """A model's inference on an image, of the kind that the config asks for."""
+def inferences_for(run: Run, net: nn.Module, subject: Subject, rois: list[ROI]) -> list[Shared]:
+    """A model's inferences on ROIs of an image, of the kind that the config asks for."""
     config = run.config
-    return choose_inference(net, subject.scene.degraded, config.roi, config.block, run.device, config.inference)
+    return choose_inference(net, subject.scene.degraded, rois, config.block, run.device, config.inference)
 
 
 def batch_size_for(run: Run, model: str, inference: Inference) -> int:
@@ -133,7 +135,7 @@ def batch_size_for(run: Run, model: str, inference: Inference) -> int:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The work ahead for one model on one image.
+    """The work ahead for one model on ROIs of one image that share an inference.
 
     Attributes:
         coarse, fine: interventions; those of the fine stage are at most.
@@ -141,18 +143,19 @@ class Forecast:
         cost: multiply-adds of a mean intervention by either; None where only dense inference is possible.
         batch_size: interventions that are restored at a time.
         memory_bytes: about what the network's activations take.
-        folder: where results will lie.
+        folders: where results will lie, for each ROI.
     """
 
     model: str
     image: str
+    rois: tuple[ROI, ...]
     coarse: int
     fine: int
     kind: str
     cost: Cost | None
     batch_size: int
     memory_bytes: int
-    folder: Path
+    folders: list[Path]
 
 
 def forecast(run: Run) -> Iterator[Forecast]:
@@ -160,17 +163,18 @@ def forecast(run: Run) -> Iterator[Forecast]:
     for model in run.config.Modellist:
         net = load_for_run(run, model)
         for subject in run.subjects:
-            inference = inference_for(run, net, subject)
-            batch_size = batch_size_for(run, model, inference)
-            images = batch_size if inference.kind == "dense" else 1
-            yield Forecast(
-                model=model,
-                image=subject.name,
-                coarse=len(subject.coarse),
-                fine=len(subject.fine),
-                kind=inference.kind,
-                cost=predict_cost(net, subject.scene.degraded, run.config.roi, run.config.block, run.device),
-                batch_size=batch_size,
-                memory_bytes=images * activation_bytes(net, subject.grid.height, subject.grid.width),
-                folder=result_paths(run.config, model, subject.name).pair_folder,
-            )
+            for shared in inferences_for(run, net, subject, subject.rois):
+                batch_size = batch_size_for(run, model, shared.inference)
+                images = batch_size if shared.inference.kind == "dense" else 1
+                yield Forecast(
+                    model=model,
+                    image=subject.name,
+                    rois=shared.rois,
+                    coarse=len(subject.coarse),
+                    fine=len(subject.fine),
+                    kind=shared.inference.kind,
+                    cost=shared.cost,
+                    batch_size=batch_size,
+                    memory_bytes=images * activation_bytes(net, subject.grid.height, subject.grid.width),
+                    folders=[result_paths(run.config, model, subject.name, roi).pair_folder for roi in shared.rois],
+                )

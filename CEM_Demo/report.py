@@ -16,7 +16,7 @@ from CEM_Demo.effect_map import EffectMap, make_effect_map
 from CEM_Demo.errors import InputError
 from CEM_Demo.figures import COLOUR_BOUND, colour_bar, overlay, pie
 from CEM_Demo.files import write_bytes
-from CEM_Demo.geometry import grid_of
+from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image, png_bytes, read_image
 from CEM_Demo.result_paths import ResultPaths, report_path, result_paths
 from CEM_Demo.tasks import make_scene
@@ -40,9 +40,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Section:
-    """One image of the report with a panel for every model."""
+    """One ROI of an image with a panel for every model."""
 
     image: str
+    roi: ROI
     ground_truth: bytes
     degraded: bytes
     height: int
@@ -56,21 +57,22 @@ def make_report(config: Config) -> Path:
     Raises:
         InputError: results are missing, unfinished, damaged, or do not belong to the image.
     """
-    sections = [_make_section(config, image) for image in config.Imagelist]
+    sections = [_make_section(config, image, roi) for image in config.Imagelist for roi in config.rois_of(image)]
     path = report_path(config)
     write_bytes(path, render(config, sections).encode())
     return path
 
 
-def _make_section(config: Config, image: str) -> Section:
-    paths = {model: result_paths(config, model, image) for model in config.Modellist}
+def _make_section(config: Config, image: str, roi: ROI) -> Section:
+    paths = {model: result_paths(config, model, image, roi) for model in config.Modellist}
     stored = {model: read_effects(pair) for model, pair in paths.items()}
     ground_truth, degraded = _pictures(config, paths[config.Modellist[0]], stored[config.Modellist[0]])
     panels = [
-        _make_panel(config, model, paths[model], stored[model], ground_truth, degraded) for model in config.Modellist
+        _make_panel(config, roi, model, paths[model], stored[model], ground_truth, degraded)
+        for model in config.Modellist
     ]
     height, width = ground_truth.shape[:2]
-    return Section(image, png_bytes(ground_truth), png_bytes(degraded), height, width, panels)
+    return Section(image, roi, png_bytes(ground_truth), png_bytes(degraded), height, width, panels)
 
 
 def _pictures(config: Config, paths: ResultPaths, stored: StoredEffects) -> tuple[UInt8Image, UInt8Image]:
@@ -83,6 +85,7 @@ def _pictures(config: Config, paths: ResultPaths, stored: StoredEffects) -> tupl
 
 def _make_panel(
     config: Config,
+    roi: ROI,
     model: str,
     paths: ResultPaths,
     stored: StoredEffects,
@@ -92,10 +95,10 @@ def _make_panel(
     grid = grid_of(degraded, config.block, config.sr)
     if stored.coarse.shape[:2] != grid.shape:
         raise InputError(f"{paths.coarse} has {stored.coarse.shape[:2]} blocks, the image has {grid.shape}; recompute")
-    effect_map = make_effect_map(stored.origin, stored.coarse, stored.fine, config.tol, grid.overlaps(config.roi))
+    effect_map = make_effect_map(stored.origin, stored.coarse, stored.fine, config.tol, grid.overlaps(roi))
     bound = COLOUR_BOUND[config.task]
     height, width = ground_truth.shape[:2]
-    drawn = overlay(effect_map, degraded, config.roi, config.mask_block_size, (height, width), bound)
+    drawn = overlay(effect_map, degraded, roi, config.mask_block_size, (height, width), bound)
     panel = Panel(
         model=model,
         restored=paths.restored.read_bytes() if paths.restored.exists() else None,
@@ -135,7 +138,7 @@ def render(config: Config, sections: list[Section]) -> str:
     return environment.get_template("report.html").render(
         config=config,
         sections=sections,
-        config_text=yaml.safe_dump(config.model_dump(), sort_keys=False, allow_unicode=True),
+        config_text=yaml.safe_dump(config.model_dump(exclude_none=True), sort_keys=False, allow_unicode=True),
         bound=COLOUR_BOUND[config.task],
     )
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from CEM_Demo.config import Config
+from CEM_Demo.geometry import ROI
 from CEM_Demo.tasks import DEGRADED_SUFFIX
 
 
 @dataclass(frozen=True)
 class ResultPaths:
-    """Where the results of one image lie, and those of one model on it; the published layout."""
+    """Where the results of one ROI of an image lie, and those of one model on it; the published layout."""
 
     run: Path
     task: str
@@ -73,9 +74,13 @@ class ResultPaths:
         return self.run / f"{self.image}-truth.png"
 
 
-def result_paths(config: Config, model: str, image: str) -> ResultPaths:
-    """Paths under ``./{task}-CEM/{prefix}-R{ROI}M{block}/``; the block in input pixels, as published."""
-    run = Path(config.output_dir) / f"{config.task}-CEM" / f"{config.prefix}-R{config.ROI_size}M{config.block}"
+def result_paths(config: Config, model: str, image: str, roi: ROI) -> ResultPaths:
+    """Paths under ``./{task}-CEM/{prefix}-R{ROI}M{block}/``; the block in input pixels, as published.
+
+    The ROI is its side where the config gives one square, as published, and ``32x24+96+64`` where it lists several.
+    """
+    name = f"{config.prefix}-R{roi if config.rois else config.ROI_size}M{config.block}"
+    run = Path(config.output_dir) / f"{config.task}-CEM" / name
     return ResultPaths(run, config.task, model, image, config.coarse_num, config.fine_num)
 
 

@@ -13,7 +13,11 @@ from PIL import Image
 from torch import Tensor, nn
 
 from CEM_Demo.config import Config, load_config
+from CEM_Demo.geometry import ROI
 from CEM_Demo.ModelZoo import checkpoints, registry
+
+# The ROI of the config that the fixture ``settings`` makes.
+ROI_OF_TESTS = ROI.square(8, 8, 16)
 
 
 class Tiny(nn.Module):

@@ -130,7 +130,7 @@ def test_set_overrides_a_key(
     words = ["--config", str(config), "--dry-run", "--set", "coarse_num=5", "--set", "Modellist=[Tiny@Base]"]
     assert run(monkeypatch, calculation, *words) == 0
     printed = capsys.readouterr().out
-    assert "Tiny@Base on photo_1.png: 100 coarse" in printed
+    assert "Tiny@Base on photo_1.png, ROI 16x16+8+8: 100 coarse" in printed
     assert str(tmp_path / "out" / "DN-CEM" / "TEST-R16M8") in printed
     assert not (tmp_path / "out").exists()
     assert run(monkeypatch, calculation, "--config", str(config), "--set", "tol") == 2

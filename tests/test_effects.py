@@ -13,7 +13,7 @@ from PIL import Image
 
 from CEM_Demo.cache import read_effects, read_manifest, read_mat
 from CEM_Demo.config import Config
-from CEM_Demo.effects import compute_effects, passes_to_fine
+from CEM_Demo.effects import compute_effects
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import read_image
 from CEM_Demo.inference import DenseInference
@@ -22,8 +22,9 @@ from CEM_Demo.interventions import load_bank, make_plan
 from CEM_Demo.ModelZoo import load_network
 from CEM_Demo.preparation import forecast, prepare
 from CEM_Demo.result_paths import result_paths
+from CEM_Demo.stages import passes_to_fine
 from CEM_Demo.tasks import make_scene
-from conftest import Tiny, make_config, photograph
+from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
 
 
 def compute(config: Config) -> None:
@@ -49,7 +50,7 @@ def by_hand(config: Config, stage: str, draws: int) -> np.ndarray:
         with torch.inference_mode():
             output = net(torch.from_numpy(changed).permute(2, 0, 1)[None].float() / 255)[0].permute(1, 2, 0).numpy()
         rounded = np.round(output.clip(0, 1) * np.float32(255))
-        error = (rounded - scene.ground_truth.astype(np.float64))[config.roi.window]
+        error = (rounded - scene.ground_truth.astype(np.float64))[ROI_OF_TESTS.window]
         values[plan.rows[i], plan.columns[i], plan.draws[i]] = 10 * np.log10(255**2 / np.mean(error**2))
     return values
 
@@ -61,7 +62,7 @@ def test_effects_are_those_of_a_plain_loop(
 ) -> None:
     config = make_config(tmp_path, settings, task=task, batch_size=batch_size)
     compute(config)
-    stored = read_effects(result_paths(config, "Tiny", "photo_1.png"))
+    stored = read_effects(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
     np.testing.assert_allclose(stored.coarse, by_hand(config, "coarse", 2), atol=5e-3)
     passing = passes_to_fine(stored.origin, stored.coarse, config.tol)
     assert 0 < passing.sum() < passing.size
@@ -77,14 +78,14 @@ def test_any_image_size_works_and_edge_blocks_count(
     Image.fromarray(photograph(*size)).save(tmp_path / "images" / "photo_1.png")
     config = make_config(tmp_path, settings)
     compute(config)
-    stored = read_effects(result_paths(config, "Tiny", "photo_1.png"))
+    stored = read_effects(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
     assert stored.coarse.shape == (-(-size[0] // 8), -(-size[1] // 8), 2)
     np.testing.assert_allclose(stored.coarse, by_hand(config, "coarse", 2), atol=5e-3)
 
 
 def test_no_fine_file_where_no_block_passes_and_no_stale_one(tmp_path: Path, settings: dict[str, Any]) -> None:
     config = make_config(tmp_path, settings)
-    paths = result_paths(config, "Tiny", "photo_1.png")
+    paths = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)
     compute(config)
     assert paths.fine.exists()
     compute(make_config(tmp_path, settings, tol=90.0))
@@ -119,32 +120,32 @@ def test_results_are_laid_out_as_published(tmp_path: Path, settings: dict[str, A
 def test_going_on_from_a_different_run_is_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
     config = make_config(tmp_path, settings)
     compute(config)
-    before = result_paths(config, "Tiny", "photo_1.png").coarse.read_bytes()
-    with pytest.raises(InputError, match=r"w was 8.*load_previous: 0.*prefix"):
+    before = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS).coarse.read_bytes()
+    with pytest.raises(InputError, match=r"roi was .16x16\+8\+8.*load_previous: 0.*prefix"):
         compute(make_config(tmp_path, settings, load_previous=1, w=16))
     with pytest.raises(InputError, match="seed was 0"):
         compute(make_config(tmp_path, settings, load_previous=1, seed=4))
     Image.fromarray(photograph(32, 40)[::-1]).save(tmp_path / "images" / "photo_1.png")
     with pytest.raises(InputError, match="image_sha256"):
         compute(make_config(tmp_path, settings, load_previous=1))
-    assert result_paths(config, "Tiny", "photo_1.png").coarse.read_bytes() == before
+    assert result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS).coarse.read_bytes() == before
 
 
 def test_going_on_uses_the_batches_of_the_first_run(tmp_path: Path, settings: dict[str, Any]) -> None:
     config = make_config(tmp_path, settings, batch_size=5)
     compute(config)
-    paths = result_paths(config, "Tiny", "photo_1.png")
+    paths = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)
     compute(make_config(tmp_path, settings, batch_size=9, load_previous=1))
     manifest = read_manifest(paths)
     assert manifest is not None
     assert manifest["batch_size"] == 5
 
 
-def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path: Path, settings: dict[str, Any]) -> None:
-    config = make_config(tmp_path, settings)
+@pytest.mark.usefixtures("tiny_model")
+def test_out_of_memory_halves_the_batch_and_goes_on() -> None:
     net = load_network("Tiny", "DN")
     scene = make_scene("DN", photograph(32, 40), "a.png", 1)
-    inference = DenseInference(net, scene.degraded, config.roi, torch.device("cpu"))
+    inference = DenseInference(net, scene.degraded, ROI_OF_TESTS, torch.device("cpu"))
     corners = np.array([[0, 8 * column] for column in range(5)])
     blocks = np.zeros((5, 8, 8, 3), dtype=np.uint8)
     expected = inference.restore(corners, blocks)

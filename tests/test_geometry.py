@@ -22,7 +22,7 @@ def test_roi_blocks_are_those_that_share_a_pixel(
     grid = Grid(height, width, block, scale)
     side = data.draw(st.integers(1, min(height, width) * scale))
     left, top = (data.draw(st.integers(0, length * scale - side)) for length in (width, height))
-    roi = ROI(left, top, side)
+    roi = ROI.square(left, top, side)
     block_of_pixel = [np.arange(length * scale) // (block * scale) for length in (height, width)]
     expected = np.zeros(grid.shape, dtype=bool)
     expected[np.ix_(block_of_pixel[0][roi.window[0]], block_of_pixel[1][roi.window[1]])] = True
@@ -32,6 +32,6 @@ def test_roi_blocks_are_those_that_share_a_pixel(
 
 def test_a_roi_of_whole_blocks_is_aligned() -> None:
     grid = Grid(height=64, width=64, block=2, scale=4)
-    assert grid.is_aligned(ROI(left=96, top=152, side=32))
-    assert not grid.is_aligned(ROI(left=92, top=152, side=32))
-    assert not grid.is_aligned(ROI(left=96, top=152, side=28))
+    assert grid.is_aligned(ROI.square(96, 152, 32))
+    assert not grid.is_aligned(ROI.square(92, 152, 32))
+    assert not grid.is_aligned(ROI.square(96, 152, 28))

@@ -56,7 +56,7 @@ class Recording:
 
     @property
     def roi(self) -> ROI:
-        return ROI(self.config["w"], self.config["h"], self.config["ROI_size"])
+        return ROI.square(self.config["w"], self.config["h"], self.config["ROI_size"])
 
     @property
     def block(self) -> int:

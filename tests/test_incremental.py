@@ -37,7 +37,7 @@ def assert_equals_dense(net: nn.Module, image: np.ndarray, roi: ROI, block: int,
     expected, found = dense.restore(corners, blocks), incremental.restore(corners, blocks)
     scale = dense.baseline().abs().max()
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5 * float(scale))
-    truth = torch.from_numpy(photograph(roi.side, roi.side, seed=2)).permute(2, 0, 1)
+    truth = torch.from_numpy(photograph(roi.height, roi.width, seed=2)).permute(2, 0, 1)
     decibels = [psnr(squared_errors(to_uint8(out), truth).numpy(), truth.numel()) for out in (found, expected)]
     assert np.abs(decibels[0] - decibels[1]).max() <= 0.002
     untouched = incremental.baseline()[(..., *roi.window)]
@@ -63,7 +63,7 @@ def test_random_networks(network: RandomNetwork, data: st.DataObject) -> None:
     block = data.draw(st.integers(1, 7), "block")
     some = st.tuples(st.integers(0, height - 1), st.integers(0, width - 1))
     corners = np.array([*data.draw(st.lists(some, min_size=1, max_size=3), "corners"), (0, 0), (0, 0)])
-    assert_equals_dense(network, photograph(height, width), ROI(left, top, side), block, corners)
+    assert_equals_dense(network, photograph(height, width), ROI.square(left, top, side), block, corners)
 
 
 LOCAL = [("SR", name) for name in ("SRCNN", "FSRCNN", "ESPCN", "LapSRN", "CARN", "EDSR-16-4", "SRResNet", "PAN")]
@@ -77,7 +77,7 @@ def test_networks_of_the_zoo(task: str, name: str) -> None:
     net = seeded(build_network(name, task))
     scale = 4 if task == "SR" else 1
     corners = np.array([[0, 0], [10, 20], [10, 20], [35, 45], [25, 30], [15, 0], [20, 45], [5, 25]])
-    assert_equals_dense(net, photograph(HEIGHT, WIDTH), ROI(20 * scale, 12 * scale, 8 * scale), 5, corners)
+    assert_equals_dense(net, photograph(HEIGHT, WIDTH), ROI.square(20 * scale, 12 * scale, 8 * scale), 5, corners)
 
 
 def seeded(net: nn.Module) -> nn.Module:
@@ -99,14 +99,14 @@ def test_predicted_cost_of_the_demos(task: str, name: str, bound: float, reached
     scale = 4 if task == "SR" else 1
     image = photograph(256 // scale, 256 // scale)
     net = build_network(name, task, scale).eval()
-    cost = IncrementalInference(net, image, ROI(96, 152, 32), 8 // scale, CPU).predicted_cost
+    cost = IncrementalInference(net, image, ROI.square(96, 152, 32), 8 // scale, CPU).predicted_cost
     assert cost.dense / cost.incremental == pytest.approx(bound, rel=0.01)
     assert cost.blocks == 1024
     assert cost.reached == reached
 
 
 def test_reach_of_dncnn_is_its_receptive_field() -> None:
-    roi = ROI(96, 152, 32)
+    roi = ROI.square(96, 152, 32)
     incremental = IncrementalInference(build_network("DnCNN", "DN").eval(), photograph(256, 256), roi, 8, CPU)
     reach = 20
     for row, column in ((152 - reach - 8, 96), (152 + 32 + reach, 96), (160, 96 - reach - 8), (160, 96 + 32 + reach)):
@@ -123,10 +123,15 @@ class Reads(nn.Module):
 
 
 def test_choice() -> None:
-    image, roi = photograph(64, 64), ROI(24, 24, 8)
+    image, roi = photograph(64, 64), ROI.square(24, 24, 8)
     local, spread = build_network("IRCNN", "DN").eval(), build_network("RIDNet", "DN").eval()
-    assert isinstance(choose_inference(local, image, roi, 8, CPU), IncrementalInference)
-    assert isinstance(choose_inference(local, image, roi, 8, CPU, "dense"), DenseInference)
-    assert isinstance(choose_inference(spread, image, roi, 8, CPU), DenseInference)
-    assert isinstance(choose_inference(spread, image, roi, 8, CPU, "incremental"), IncrementalInference)
-    assert isinstance(choose_inference(Reads(), image, roi, 8, CPU), DenseInference)
+
+    def kind(net: nn.Module, asked: str = "auto") -> str:
+        (shared,) = choose_inference(net, image, [roi], 8, CPU, asked)
+        return shared.inference.kind
+
+    assert kind(local) == "incremental"
+    assert kind(local, "dense") == "dense"
+    assert kind(spread) == "dense"
+    assert kind(spread, "incremental") == "incremental"
+    assert kind(Reads()) == "dense"

@@ -22,7 +22,7 @@ from CEM_Demo.images import png_bytes, read_image
 from CEM_Demo.preparation import prepare
 from CEM_Demo.report import Panel, Section, make_report, render
 from CEM_Demo.result_paths import result_paths
-from conftest import make_config, photograph
+from conftest import ROI_OF_TESTS, make_config, photograph
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -53,7 +53,7 @@ def test_report_is_one_file_that_holds_everything(finished: Config, tmp_path: Pa
     links.feed(text)
     assert len(links.found) == 6
     assert all(link.startswith("data:image/png;base64,") for link in links.found)
-    paths = result_paths(finished, "Tiny", "photo_1.png")
+    paths = result_paths(finished, "Tiny", "photo_1.png", ROI_OF_TESTS)
     for picture in (paths.overlay, paths.colour_bar, paths.pie):
         with Image.open(picture) as image:
             image.verify()
@@ -63,7 +63,7 @@ def test_report_is_one_file_that_holds_everything(finished: Config, tmp_path: Pa
 
 def test_report_reads_a_published_cache_and_says_that_it_is_unverified(finished: Config) -> None:
     verified = make_report(finished).read_text()
-    paths = result_paths(finished, "Tiny", "photo_1.png")
+    paths = result_paths(finished, "Tiny", "photo_1.png", ROI_OF_TESTS)
     paths.manifest.unlink()
     paths.ground_truth.unlink()
     paths.degraded.unlink()
@@ -73,7 +73,7 @@ def test_report_reads_a_published_cache_and_says_that_it_is_unverified(finished:
 
 
 def test_unfinished_results_make_no_report(finished: Config) -> None:
-    paths = result_paths(finished, "Tiny", "photo_1.png")
+    paths = result_paths(finished, "Tiny", "photo_1.png", ROI_OF_TESTS)
     paths.manifest.write_text(paths.manifest.read_text().replace('"fine_planned": ', '"fine_planned": 1'))
     with pytest.raises(InputError, match="not finished.*load_previous: 1"):
         make_report(finished)
@@ -102,7 +102,7 @@ def test_a_map_without_effects_is_drawn() -> None:
 
 
 def test_overlay_fits_images_that_blocks_do_not_divide() -> None:
-    drawn = overlay(a_map(), photograph(29, 37), ROI(8, 8, 16), 8, (29, 37), 1.0)
+    drawn = overlay(a_map(), photograph(29, 37), ROI.square(8, 8, 16), 8, (29, 37), 1.0)
     assert drawn.shape == (29, 37, 3)
     assert drawn[28, 36, 2] > drawn[28, 36, 0]  # the blue block is cut at the corner
     assert drawn[0, 0, 0] > drawn[0, 0, 2]
@@ -112,7 +112,7 @@ def test_names_are_escaped(tmp_path: Path, settings: dict[str, Any]) -> None:
     evil = "<script>alert(1)</script>\"'&"
     picture = png_bytes(photograph(8, 8))
     panel = Panel(evil, picture, picture, picture, picture, 30.0, a_map(), None)
-    text = render(make_config(tmp_path, settings), [Section(evil, picture, picture, 32, 40, [panel])])
+    text = render(make_config(tmp_path, settings), [Section(evil, ROI_OF_TESTS, picture, picture, 32, 40, [panel])])
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert not re.search(r'alt="[^"]*"\'', text)
@@ -147,7 +147,7 @@ def test_pointing_at_a_block_shows_its_effect(finished: Config) -> None:
 
 
 def test_stored_pictures_show_the_scene(finished: Config) -> None:
-    paths = result_paths(finished, "Tiny", "photo_1.png")
+    paths = result_paths(finished, "Tiny", "photo_1.png", ROI_OF_TESTS)
     np.testing.assert_array_equal(read_image(paths.ground_truth), photograph(32, 40))
     boxed, plain = read_image(paths.restored_with_roi), read_image(paths.restored)
     assert (boxed[8, 8] == (0, 255, 0)).all()

@@ -38,7 +38,7 @@ MODELS = {
     "DN": ("DnCNN", "SRResNet_DN", "RCAN_DN"),
     "DR": ("SRResNet_DR", "PReNet"),
 }
-TARGET_ROI = ROI(left=96, top=152, side=32)
+TARGET_ROI = ROI.square(96, 152, 32)
 BLOCK = 8
 DRAWS = (3, 50)
 COLUMNS = (

@@ -1,8 +1,15 @@
-"""Which of the two inferences is predicted to be faster."""
+"""Which of the two inferences is predicted to be faster, and which ROIs share one."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import combinations
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from CEM_Demo.errors import InputError
@@ -21,44 +28,105 @@ CLEARLY_CHEAPER = 0.75
 MOST_KEPT_BYTES = 1 << 30
 
 
+@dataclass(frozen=True)
+class Shared:
+    """ROIs of an image that are restored together.
+
+    Attributes:
+        inference: restores ``around``.
+        around: the smallest ROI that holds all of ``rois``.
+        reached: ROIs x blocks, in row-major order of the image's blocks; False where a block cannot change the ROI.
+        cost: of incremental inference and dense; None where torch.export cannot flatten the network.
+    """
+
+    inference: Inference
+    around: ROI
+    rois: tuple[ROI, ...]
+    reached: NDArray[np.bool_]
+    cost: Cost | None
+
+
 def is_cheaper(cost: Cost) -> bool:
     """Whether incremental inference clearly pays, and fits into the memory."""
-    dense = cost.dense + MULTIPLY_ADDS_PER_VALUE * cost.dense_values
+    return _pays([cost])
+
+
+def _pays(costs: Sequence[Cost]) -> bool:
+    dense = costs[0].dense + MULTIPLY_ADDS_PER_VALUE * costs[0].dense_values
+    fits = sum(cost.kept_bytes for cost in costs) <= MOST_KEPT_BYTES
+    return sum(map(_incremental_time, costs)) < CLEARLY_CHEAPER * dense and fits
+
+
+def _incremental_time(cost: Cost) -> float:
     # Every value is gathered about once more than dense inference reads it.
-    incremental = cost.incremental + 2 * MULTIPLY_ADDS_PER_VALUE * cost.incremental_values
-    return incremental < CLEARLY_CHEAPER * dense and cost.kept_bytes <= MOST_KEPT_BYTES
+    return cost.incremental + 2 * MULTIPLY_ADDS_PER_VALUE * cost.incremental_values
 
 
 def choose_inference(
-    net: nn.Module, degraded: UInt8Image, roi: ROI, block: int, device: torch.device, kind: str = "auto"
-) -> Inference:
-    """The inference that a config's ``inference`` key asks for.
+    net: nn.Module,
+    degraded: UInt8Image,
+    rois: Sequence[ROI],
+    block: int,
+    device: torch.device,
+    kind: str = "auto",
+) -> list[Shared]:
+    """The inferences that a config's ``inference`` key asks for; each ROI is in one of them.
 
     Args:
         net: maps N x 3 x H x W to N x 3 x sH x sW, float32 in 0..1.
         degraded: H x W x 3 uint8 RGB.
-        roi: in pixels of the output.
+        rois: in pixels of the output.
         block: side of a block in pixels of the input.
         kind: ``dense``, ``incremental``, or ``auto`` for whichever is predicted to be faster.
 
     Raises:
         InputError: ``incremental`` is asked for and torch.export cannot flatten the network.
     """
+    shares: list[Shared] = []
     if kind != "dense":
         try:
-            incremental = IncrementalInference(net, degraded, roi, block, device)
+            shares = _share_cones(IncrementalInference(net, degraded, rois[0], block, device), rois)
         except InputError:
             if kind == "incremental":
                 raise
-        else:
-            if kind == "incremental" or is_cheaper(incremental.predicted_cost):
-                return incremental
-    return DenseInference(net, degraded, roi, device)
+        costs = [share.cost for share in shares if share.cost]
+        if shares and (kind == "incremental" or _pays(costs)):
+            return shares
+    around = reduce(ROI.around, rois)
+    blocks = -(-degraded.shape[0] // block) * -(-degraded.shape[1] // block)
+    cost = shares[0].cost if shares else None
+    inference = DenseInference(net, degraded, around, device)
+    return [Shared(inference, around, tuple(rois), np.ones((len(rois), blocks), dtype=bool), cost)]
 
 
-def predict_cost(net: nn.Module, degraded: UInt8Image, roi: ROI, block: int, device: torch.device) -> Cost | None:
-    """The work of a mean intervention by either inference; None where torch.export cannot flatten the network."""
-    try:
-        return IncrementalInference(net, degraded, roi, block, device).predicted_cost
-    except InputError:
-        return None
+def _share_cones(first: IncrementalInference, rois: Sequence[ROI]) -> list[Shared]:
+    """Group ROIs as long as one cone around two groups is cheaper than one for each."""
+    engines = {roi: first.at(roi) for roi in rois}
+    reached = {roi: engine.reached_blocks for roi, engine in engines.items()}
+    groups: dict[ROI, tuple[ROI, ...]] = {roi: (roi,) for roi in rois}
+    while len(groups) > 1:
+        savings = {}
+        for one, other in combinations(groups, 2):
+            around = one.around(other)
+            if around not in engines:
+                engines[around] = first.at(around)
+            apart, together = (
+                sum(_incremental_time(engines[roi].predicted_cost) for roi in group)
+                for group in ((one, other), (around,))
+            )
+            savings[one, other] = apart - together
+        one, other = max(savings, key=lambda pair: savings[pair])
+        if savings[one, other] <= 0:
+            break
+        around = one.around(other)
+        groups[around] = groups.pop(one) + groups.pop(other) + groups.pop(around, ())
+    return [
+        Shared(
+            engines[around],
+            around,
+            members,
+            np.stack([reached[roi] for roi in members]),
+            engines[around].predicted_cost,
+        )
+        for around, members in groups.items()
+    ]

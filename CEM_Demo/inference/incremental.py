@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -42,12 +43,27 @@ class IncrementalInference:
         self.image = to_unit_range(torch.from_numpy(degraded).to(device)).permute(2, 0, 1)[None]
         self.grid = Grid(degraded.shape[0], degraded.shape[1], block, 1)
         self.device = device
-        graph = export_graph(net.to(device).eval(), self.grid.height, self.grid.width, device)
-        self.reach = reach_of(graph, Box(roi.top, roi.top + roi.side, roi.left, roi.left + roi.side))
+        self._graph = export_graph(net.to(device).eval(), self.grid.height, self.grid.width, device)
+        self._look_at(roi)
+
+    def at(self, roi: ROI) -> IncrementalInference:
+        """The same network and image, ready for interventions on another ROI."""
+        other = copy.copy(self)
+        other._look_at(roi)
+        return other
+
+    def _look_at(self, roi: ROI) -> None:
+        block = self.grid.block
+        self.reach = reach_of(self._graph, Box(roi.top, roi.bottom, roi.left, roi.right))
         self._work = self._windows(np.argwhere(np.ones(self.grid.shape, dtype=bool)) * block)
         self._steps: dict[tuple[int, int], Steps] = {}
         self._output: Tensor | None = None
         self._kept: Values = []
+
+    @property
+    def reached_blocks(self) -> NDArray[np.bool_]:
+        """For the blocks of the image, row by row, whether they can change the ROI."""
+        return self._work[self.reach.graph.output].filled
 
     @property
     def predicted_cost(self) -> Cost:
@@ -74,7 +90,7 @@ class IncrementalInference:
     def reaches(self, corners: NDArray[np.int64]) -> NDArray[np.bool_]:
         """For N x 2 corners of blocks, whether they can change the ROI; the effect of the others is exactly zero."""
         on_grid = self._numbers(corners)
-        reached = self._work[self.reach.graph.output].filled[on_grid]
+        reached = self.reached_blocks[on_grid]
         off_grid = on_grid < 0
         if off_grid.any():
             reached[off_grid] = self._windows(corners[off_grid])[self.reach.graph.output].filled

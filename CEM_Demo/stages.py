@@ -1,0 +1,122 @@
+"""The two stages of interventions on the ROIs of one image (paper, section 3.3); knows nothing of files."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from CEM_Demo.cache import Effects
+from CEM_Demo.geometry import Grid
+from CEM_Demo.inference.choice import Shared
+from CEM_Demo.interventions import PatchBank, Plan
+from CEM_Demo.metrics import psnr, squared_errors, to_uint8
+from CEM_Demo.tasks import Scene
+
+SECONDS_BETWEEN_SAVES = 2.0
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What interventions are made on and measured by: ROIs that share an inference, their image, the patches."""
+
+    shared: Shared
+    scene: Scene
+    grid: Grid
+    bank: PatchBank
+    device: torch.device
+
+    def origins(self, restored: Tensor) -> list[float]:
+        """PSNR (dB) of each ROI of the untouched output, 3 x sH x sW."""
+        return [float(values[0]) for values in self._psnr(restored[(None, slice(None), *self.shared.around.window)])]
+
+    def measure(self, batch: Plan) -> list[NDArray[np.float64]]:
+        """PSNRs (dB) of each ROI after the interventions of a batch."""
+        corners = np.stack((batch.rows, batch.columns), axis=1) * self.grid.block
+        patches = self.bank.at_size(batch.patches, self.grid.block)
+        blocks = self.scene.degrade_patches(patches, corners, batch.noise_seeds)
+        return self._psnr(self.shared.inference.restore(corners, blocks))
+
+    def _psnr(self, restored: Tensor) -> list[NDArray[np.float64]]:
+        """For what the inference restores, N x 3 x h x w, the PSNRs of each ROI in it."""
+        rounded = to_uint8(restored)
+        values = []
+        for roi in self.shared.rois:
+            truth = torch.from_numpy(np.ascontiguousarray(self.scene.ground_truth[roi.window])).permute(2, 0, 1)
+            errors = squared_errors(rounded[(..., *roi.window_in(self.shared.around))], truth.to(self.device))
+            values.append(psnr(errors.cpu().numpy(), truth.numel()))
+        return values
+
+
+def run_stages(
+    scope: Scope, coarse: Plan, fine: Plan, tol: float, effects: Sequence[Effects], save: Callable[[], None], label: str
+) -> None:
+    """Run what is left of both stages and fill ``effects``, one for each ROI.
+
+    Args:
+        scope: where.
+        coarse, fine: the plans for all blocks of the image.
+        tol: dB; blocks that moved the PSNR so far at least once pass to the fine stage.
+        effects: may hold what an earlier run did; of the ROIs that share an inference, all run at the batch size
+            of the first.
+        save: called now and then, and when a stage is done.
+        label: before the progress bars.
+    """
+    everywhere = np.ones((len(effects), *scope.grid.shape), dtype=bool)
+    _run_stage("coarse", scope, coarse, everywhere, effects, save, label)
+    passing = np.stack([passes_to_fine(part.origin, part.coarse, tol) for part in effects])
+    for part, blocks in zip(effects, passing, strict=True):
+        part.progress.fine_planned = int(blocks.sum()) * part.fine.shape[2]
+    _run_stage("fine", scope, fine.of_blocks(np.logical_or.reduce(passing)), passing, effects, save, label)
+
+
+def passes_to_fine(origin: float, coarse: NDArray[np.float64], tol: float) -> NDArray[np.bool_]:
+    """Rows x columns: whether any coarse draw moved the PSNR (dB) by ``tol`` or more."""
+    return np.abs(origin - coarse).max(axis=2) >= tol
+
+
+def _run_stage(
+    stage: str,
+    scope: Scope,
+    plan: Plan,
+    wanted: NDArray[np.bool_],
+    effects: Sequence[Effects],
+    save: Callable[[], None],
+    label: str,
+) -> None:
+    """Run what is left of a stage, batch by batch; ``wanted``, ROIs x rows x columns, says which block is whose."""
+    owned = wanted[:, plan.rows, plan.columns]
+    done = [getattr(part.progress, stage) for part in effects]
+    batch_size = effects[0].batch_size
+    # Batches start at multiples of their size, so that a resumed run has the very batches of an uninterrupted one.
+    begin = min(_place(own, count) for own, count in zip(owned, done, strict=True)) // batch_size * batch_size
+    counts = owned[:, :begin].sum(axis=1)
+    saved = time.monotonic()
+    with tqdm(total=len(plan), initial=begin, desc=f"{label} {stage}", unit="intervention") as bar:
+        for start in range(begin, len(plan), batch_size):
+            started = time.monotonic()
+            batch, own = plan[start : start + batch_size], owned[:, start : start + batch_size]
+            for part, mine, measured in zip(effects, own, scope.measure(batch), strict=True):
+                values = batch[mine]
+                getattr(part, stage)[values.rows, values.columns, values.draws] = measured[mine]
+            counts += own.sum(axis=1)
+            for part, count in zip(effects, counts.tolist(), strict=True):
+                setattr(part.progress, stage, max(getattr(part.progress, stage), count))
+                part.seconds += (time.monotonic() - started) / len(effects)
+            bar.update(len(batch))
+            if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+                save()
+                saved = time.monotonic()
+    save()
+
+
+def _place(own: NDArray[np.bool_], done: int) -> int:
+    """Where in a shared plan an ROI stands that has done so many of its own interventions."""
+    places = np.flatnonzero(own)
+    return int(places[done]) if done < len(places) else len(own)
