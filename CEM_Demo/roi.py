@@ -149,14 +149,18 @@ def choose(image: Path, config: Path | None, output: Path | None) -> None:
     """Write the page and print the proposals.
 
     Raises:
-        InputError: see :func:`plain_setting` and :func:`config_setting`; the page cannot be written.
+        InputError: see :func:`plain_setting` and :func:`config_setting`; the page cannot be written, or its name
+            does not end in ``.html``.
     """
+    page = output or Path(f"{image.stem}_ROI.html")
+    # The image or the config, given here by mistake, would be gone.
+    if page.suffix not in (".html", ".htm"):
+        raise InputError(f"--output {page}: the page is an HTML file; let its name end in .html")
     setting = config_setting(image, load_config(config)) if config else plain_setting(image)
     structure = structure_map(setting.image)
     proposals = propose(structure, setting.image, setting.restored, setting.side, setting.block)
     roi = setting.task.roi if setting.task else None
     own = measure_box(roi, structure, setting.image, setting.restored) if roi else None
-    page = output or Path(f"{image.stem}_ROI.html")
     try:
         write_bytes(page, render(setting, proposals, own).encode())
     except OSError as error:

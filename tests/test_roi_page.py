@@ -209,7 +209,8 @@ def test_a_flat_image_gets_a_page_without_proposals(
         (["a photo.png"], {"tol": "much"}, "tol: "),
         (["a photo.png"], {"ROI_size": 40}, "reaches out of a photo.png, which is 44 x 36 pixels"),
         (["a photo.png"], {"Modellist": ["Tinny"]}, "did you mean Tiny?"),
-        (["a photo.png", "--output", "."], {}, "cannot write the page"),
+        (["a photo.png", "--output", "a photo.png"], None, "let its name end in .html"),
+        (["a photo.png", "--output", "folder.html"], {}, "cannot write the page"),
         (["a photo.png", "--output", "a photo.png/page.html"], None, "cannot write the page"),
     ],
 )
@@ -224,13 +225,15 @@ def test_mistakes_are_named_in_one_line(
     expected: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder.html").mkdir()
     if changes is not None:
         words = [*words, "--config", write_config(tmp_path, {**settings, **changes}).name]
     assert run(monkeypatch, *words) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: ") and message.count("\n") == 1
     assert expected in message
-    assert not list(tmp_path.glob("*.html"))
+    assert [entry.name for entry in tmp_path.glob("*.html")] == ["folder.html"]
+    assert image.read_bytes().startswith(b"\x89PNG")
 
 
 def test_names_are_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
