@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from CEM_Demo.cache import StoredEffects, read_effects
 from CEM_Demo.config import Config
@@ -18,10 +16,9 @@ from CEM_Demo.figures import COLOUR_BOUND, colour_bar, overlay, pie
 from CEM_Demo.files import write_bytes
 from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image, png_bytes, read_image
+from CEM_Demo.pages import render_page
 from CEM_Demo.result_paths import ResultPaths, report_path, result_paths
 from CEM_Demo.tasks import make_scene
-
-TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -126,25 +123,14 @@ def summary(panel: Panel, image: str) -> str:
 
 def render(config: Config, sections: list[Section]) -> str:
     """The HTML text; everything from the config is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["data_uri"] = _data_uri
-    environment.filters["blocks"] = _blocks
-    return environment.get_template("report.html").render(
+    return render_page(
+        "report.html",
+        {"blocks": _blocks},
         config=config,
         sections=sections,
         config_text=yaml.safe_dump(config.model_dump(exclude_none=True), sort_keys=False, allow_unicode=True),
         bound=COLOUR_BOUND[config.task],
     )
-
-
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def _blocks(effect_map: EffectMap) -> dict[str, Any]:

@@ -1,0 +1,34 @@
+"""HTML pages from templates: everything escaped, every picture inside."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render_page(template: str, filters: dict[str, Any], **values: Any) -> str:
+    """The text of a page; whatever comes from a config, a file or its name is escaped.
+
+    Args:
+        template: file name in ``templates``.
+        filters: of this template, beside ``data_uri`` (the bytes of a PNG file as what an image's ``src`` holds).
+        values: what the template shows.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(data_uri=_data_uri, **filters)
+    return environment.get_template(template).render(values)
+
+
+def _data_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()

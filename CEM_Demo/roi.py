@@ -1,0 +1,184 @@
+"""Choose a ROI: write a page on which boxes are drawn on an image, with proposals where one is worth placing.
+
+``python -m CEM_Demo.roi IMAGE`` proposes boxes with structure; with ``--config FILE`` boxes whose structure the
+config's first network restores badly. The page is one HTML file that works offline and hands out the YAML lines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from CEM_Demo.command_line import exit_code
+from CEM_Demo.config import Config, load_config
+from CEM_Demo.device import use_exact_arithmetic
+from CEM_Demo.errors import InputError
+from CEM_Demo.files import write_bytes
+from CEM_Demo.geometry import ROI
+from CEM_Demo.images import UInt8Image, png_bytes, read_image
+from CEM_Demo.inference.dense import DenseInference, check_output
+from CEM_Demo.metrics import to_uint8
+from CEM_Demo.pages import render_page
+from CEM_Demo.preparation import load_for_run, prepare
+from CEM_Demo.roi_proposals import Proposal, measure_box, propose, structure_map
+
+# Without a config: the demos' ROI and blocks.
+SIDE = 32
+BLOCK = 8
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a config makes of the image.
+
+    Attributes:
+        label: the task and the network, for the reader.
+        degraded: the network's input, H x W x 3 uint8 RGB.
+        restored: its output, sH x sW x 3 uint8 RGB.
+        roi: the config's own; None where it does not lie inside this image.
+    """
+
+    label: str
+    degraded: UInt8Image
+    restored: UInt8Image
+    roi: ROI | None
+
+
+@dataclass(frozen=True)
+class Setting:
+    """The image on which an ROI is to be chosen.
+
+    Attributes:
+        name: of the image's file.
+        image: the ground truth, H x W x 3 uint8 RGB, cropped as the task crops it.
+        side: of the proposed boxes (pixels).
+        block: side of a block of the grid (pixels).
+        task: None without a config.
+    """
+
+    name: str
+    image: UInt8Image
+    side: int
+    block: int
+    task: Task | None
+
+    @property
+    def restored(self) -> UInt8Image | None:
+        return self.task.restored if self.task else None
+
+
+def plain_setting(path: Path) -> Setting:
+    """The image alone.
+
+    Raises:
+        InputError: no such image.
+    """
+    image = read_image(path)
+    return Setting(path.name, image, min(SIDE, *image.shape[:2]), BLOCK, None)
+
+
+def config_setting(path: Path, config: Config) -> Setting:
+    """The image as the config poses it, restored by the config's first model.
+
+    Raises:
+        InputError: no such image, or one smaller than the ROI; something that the config names is missing.
+    """
+    # Prepared as a run on this image alone is; where its ROI lies is what the user is about to choose.
+    only = {"TextImg_path": str(path.parent), "Imagelist": [path.name], "Modellist": config.Modellist[:1]}
+    run = prepare(config.model_copy(update={**only, "w": 0, "h": 0, "coarse_num": 1, "fine_num": 1}))
+    scene, model = run.subjects[0].scene, config.Modellist[0]
+    height, width = scene.ground_truth.shape[:2]
+    use_exact_arithmetic()
+    output = DenseInference(load_for_run(run, model), scene.degraded, run.config.roi, run.device).baseline()
+    check_output(output, (height, width), model)
+    roi = config.roi
+    task = Task(
+        label=f"{config.task}{f' ×{config.sr}' if config.sr > 1 else ''}, {model}",
+        degraded=scene.degraded,
+        restored=to_uint8(output).permute(1, 2, 0).cpu().numpy(),
+        roi=roi if roi.left + roi.side <= width and roi.top + roi.side <= height else None,
+    )
+    return Setting(path.name, scene.ground_truth, config.ROI_size, config.mask_block_size, task)
+
+
+def render(setting: Setting, proposals: list[Proposal], own: Proposal | None) -> str:
+    """The page; ``own`` is the config's ROI. The box it starts with is that, or the first proposal."""
+    height, width = setting.image.shape[:2]
+    first = own or next(iter(proposals), None)
+    start = first.roi if first else ROI(left=0, top=0, side=setting.side)
+    pictures = {"ground truth" if setting.task else "image": setting.image}
+    if setting.task:
+        pictures |= {"degraded": setting.task.degraded, "restored": setting.task.restored}
+    return render_page(
+        "roi.html",
+        {"box": _box},
+        setting=setting,
+        width=width,
+        height=height,
+        pictures={name: png_bytes(picture) for name, picture in pictures.items()},
+        start=start,
+        proposals=proposals,
+        own=own,
+    )
+
+
+def _box(roi: ROI) -> dict[str, int]:
+    """An ROI as the page's script and the list form of the config write it."""
+    return {"left": roi.left, "top": roi.top, "width": roi.side, "height": roi.side}
+
+
+def describe(setting: Setting, proposals: list[Proposal], own: Proposal | None) -> str:
+    """The proposals as text, a row per box."""
+    reason = f"restoration error ({setting.task.label}) and structure" if setting.task else "structure alone"
+    rows = [_row(str(number), proposal) for number, proposal in enumerate(proposals, 1)]
+    rows += [_row("config", own)] if own else []
+    return "\n".join([f"{setting.name}: boxes by {reason}" if rows else f"{setting.name}: no structure found", *rows])
+
+
+def _row(name: str, proposal: Proposal) -> str:
+    roi = proposal.roi
+    psnr = "" if proposal.psnr is None else f"  PSNR {proposal.psnr:5.2f} dB"
+    return (
+        f"{name:>6}  w: {roi.left:<5} h: {roi.top:<5} ROI_size: {roi.side:<4}{psnr}  structure {proposal.structure:.1f}"
+    )
+
+
+def choose(image: Path, config: Path | None, output: Path | None) -> None:
+    """Write the page and print the proposals.
+
+    Raises:
+        InputError: see :func:`plain_setting` and :func:`config_setting`; the page cannot be written, or its name
+            does not end in ``.html``.
+    """
+    page = output or Path(f"{image.stem}_ROI.html")
+    # The image or the config, given here by mistake, would be gone.
+    if page.suffix not in (".html", ".htm"):
+        raise InputError(f"--output {page}: the page is an HTML file; let its name end in .html")
+    setting = config_setting(image, load_config(config)) if config else plain_setting(image)
+    structure = structure_map(setting.image)
+    proposals = propose(structure, setting.image, setting.restored, setting.side, setting.block)
+    roi = setting.task.roi if setting.task else None
+    own = measure_box(roi, structure, setting.image, setting.restored) if roi else None
+    try:
+        write_bytes(page, render(setting, proposals, own).encode())
+    except OSError as error:
+        raise InputError(f"{page}: cannot write the page ({error.strerror}); give another --output") from error
+    print(describe(setting, proposals, own))
+    print(f"wrote {page}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m CEM_Demo.roi", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("image", type=Path, metavar="IMAGE", help="a clean image")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file, such as demo-SR_CEM.yml")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="the page (default: <IMAGE's stem>_ROI.html, here)")
+    arguments = parser.parse_args()
+    return exit_code(lambda: choose(arguments.image, arguments.config, arguments.output))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
