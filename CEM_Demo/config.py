@@ -138,7 +138,7 @@ class Config(BaseModel):
         if given:
             raise ValueError(f"rois takes the place of {', '.join(given)}; remove one or the other")
         if isinstance(self.rois, dict) and set(self.rois) != set(self.Imagelist):
-            image = next(iter(set(self.rois) ^ set(self.Imagelist)))
+            image = min(set(self.rois) ^ set(self.Imagelist))
             raise ValueError(f"rois: {image} is in {'rois' if image in self.rois else 'Imagelist'} only")
         for image in self.Imagelist:
             rois = self.rois_of(image)
@@ -151,7 +151,7 @@ class Config(BaseModel):
         """The regions of interest of an image."""
         if self.rois is None:
             return [ROI.square(self.w or 0, self.h or 0, self.ROI_size or 0)]
-        boxes = self.rois[image] if isinstance(self.rois, dict) else self.rois
+        boxes = self.rois.get(image, []) if isinstance(self.rois, dict) else self.rois
         return [ROI(box.left, box.top, box.width, box.height) for box in boxes]
 
     @property

@@ -37,13 +37,13 @@ class Task:
         label: the task and the network, for the reader.
         degraded: the network's input, H x W x 3 uint8 RGB.
         restored: its output, sH x sW x 3 uint8 RGB.
-        roi: the config's own; None where it does not lie inside this image.
+        rois: the config's own that lie inside this image.
     """
 
     label: str
     degraded: UInt8Image
     restored: UInt8Image
-    roi: ROI | None
+    rois: list[ROI]
 
 
 @dataclass(frozen=True)
@@ -87,27 +87,28 @@ def config_setting(path: Path, config: Config) -> Setting:
     """
     # Prepared as a run on this image alone is; where its ROI lies is what the user is about to choose.
     only = {"TextImg_path": str(path.parent), "Imagelist": [path.name], "Modellist": config.Modellist[:1]}
-    run = prepare(config.model_copy(update={**only, "w": 0, "h": 0, "coarse_num": 1, "fine_num": 1}))
+    side = config.ROI_size or SIDE
+    anywhere = {"w": 0, "h": 0, "ROI_size": side, "rois": None, "coarse_num": 1, "fine_num": 1}
+    run = prepare(config.model_copy(update={**only, **anywhere}))
     scene, model = run.subjects[0].scene, config.Modellist[0]
     height, width = scene.ground_truth.shape[:2]
     use_exact_arithmetic()
-    output = DenseInference(load_for_run(run, model), scene.degraded, run.config.roi, run.device).baseline()
+    output = DenseInference(load_for_run(run, model), scene.degraded, ROI.square(0, 0, side), run.device).baseline()
     check_output(output, (height, width), model)
-    roi = config.roi
     task = Task(
         label=f"{config.task}{f' ×{config.sr}' if config.sr > 1 else ''}, {model}",
         degraded=scene.degraded,
         restored=to_uint8(output).permute(1, 2, 0).cpu().numpy(),
-        roi=roi if roi.left + roi.side <= width and roi.top + roi.side <= height else None,
+        rois=[roi for roi in config.rois_of(path.name) if roi.right <= width and roi.bottom <= height],
     )
-    return Setting(path.name, scene.ground_truth, config.ROI_size, config.mask_block_size, task)
+    return Setting(path.name, scene.ground_truth, side, config.mask_block_size, task)
 
 
-def render(setting: Setting, proposals: list[Proposal], own: Proposal | None) -> str:
-    """The page; ``own`` is the config's ROI. The box it starts with is that, or the first proposal."""
+def render(setting: Setting, proposals: list[Proposal], own: list[Proposal]) -> str:
+    """The page; ``own`` are the config's ROIs. The box it starts with is the first of them, or of the proposals."""
     height, width = setting.image.shape[:2]
-    first = own or next(iter(proposals), None)
-    start = first.roi if first else ROI(left=0, top=0, side=setting.side)
+    first = next(iter(own + proposals), None)
+    start = first.roi if first else ROI.square(0, 0, setting.side)
     pictures = {"ground truth" if setting.task else "image": setting.image}
     if setting.task:
         pictures |= {"degraded": setting.task.degraded, "restored": setting.task.restored}
@@ -126,23 +127,22 @@ def render(setting: Setting, proposals: list[Proposal], own: Proposal | None) ->
 
 def _box(roi: ROI) -> dict[str, int]:
     """An ROI as the page's script and the list form of the config write it."""
-    return {"left": roi.left, "top": roi.top, "width": roi.side, "height": roi.side}
+    return {"left": roi.left, "top": roi.top, "width": roi.width, "height": roi.height}
 
 
-def describe(setting: Setting, proposals: list[Proposal], own: Proposal | None) -> str:
+def describe(setting: Setting, proposals: list[Proposal], own: list[Proposal]) -> str:
     """The proposals as text, a row per box."""
     reason = f"restoration error ({setting.task.label}) and structure" if setting.task else "structure alone"
     rows = [_row(str(number), proposal) for number, proposal in enumerate(proposals, 1)]
-    rows += [_row("config", own)] if own else []
+    rows += [_row("config", proposal) for proposal in own]
     return "\n".join([f"{setting.name}: boxes by {reason}" if rows else f"{setting.name}: no structure found", *rows])
 
 
 def _row(name: str, proposal: Proposal) -> str:
     roi = proposal.roi
     psnr = "" if proposal.psnr is None else f"  PSNR {proposal.psnr:5.2f} dB"
-    return (
-        f"{name:>6}  w: {roi.left:<5} h: {roi.top:<5} ROI_size: {roi.side:<4}{psnr}  structure {proposal.structure:.1f}"
-    )
+    size = f"ROI_size: {roi.width}" if roi.width == roi.height else f"size: {roi.width} x {roi.height}"
+    return f"{name:>6}  w: {roi.left:<5} h: {roi.top:<5} {size:<14}{psnr}  structure {proposal.structure:.1f}"
 
 
 def choose(image: Path, config: Path | None, output: Path | None) -> None:
@@ -159,8 +159,8 @@ def choose(image: Path, config: Path | None, output: Path | None) -> None:
     setting = config_setting(image, load_config(config)) if config else plain_setting(image)
     structure = structure_map(setting.image)
     proposals = propose(structure, setting.image, setting.restored, setting.side, setting.block)
-    roi = setting.task.roi if setting.task else None
-    own = measure_box(roi, structure, setting.image, setting.restored) if roi else None
+    rois = setting.task.rois if setting.task else []
+    own = [measure_box(roi, structure, setting.image, setting.restored) for roi in rois]
     try:
         write_bytes(page, render(setting, proposals, own).encode())
     except OSError as error:

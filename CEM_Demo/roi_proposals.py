@@ -75,7 +75,7 @@ def best_boxes(score: NDArray[np.float64], side: int, step: int, count: int) -> 
     boxes: list[ROI] = []
     while len(boxes) < count and means.max(initial=0) > LEAST_SCORE:
         row, column = (int(index) for index in np.unravel_index(means.argmax(), means.shape))
-        boxes.append(ROI(left=column * step, top=row * step, side=side))
+        boxes.append(ROI.square(column * step, row * step, side))
         means[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1] = 0
     return boxes
 

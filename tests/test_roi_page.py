@@ -23,7 +23,7 @@ from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.metrics import to_uint8
 from CEM_Demo.preparation import load_for_run, prepare
 from CEM_Demo.roi_proposals import best_boxes, measure_box, propose, structure_map
-from conftest import make_config, photograph, write_config
+from conftest import ROI_OF_TESTS, make_config, photograph, write_config
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAT = 128
@@ -171,11 +171,11 @@ def test_figures_are_those_of_a_run(tmp_path: Path, settings: dict[str, Any]) ->
     subject_run = prepare(config)
     scene = subject_run.subjects[0].scene
     net = load_for_run(subject_run, "Tiny")
-    output = DenseInference(net, scene.degraded, config.roi, torch.device("cpu")).baseline()
+    output = DenseInference(net, scene.degraded, ROI_OF_TESTS, torch.device("cpu")).baseline()
     assert setting.task is not None and setting.restored is not None
     np.testing.assert_array_equal(setting.restored, to_uint8(output).permute(1, 2, 0).numpy())
     np.testing.assert_array_equal(setting.task.degraded, scene.degraded)
-    figures = measure_box(config.roi, structure_map(setting.image), setting.image, setting.restored)
+    figures = measure_box(ROI_OF_TESTS, structure_map(setting.image), setting.image, setting.restored)
     error = setting.restored[8:24, 8:24].astype(float) - scene.ground_truth[8:24, 8:24]
     assert figures.psnr == pytest.approx(10 * np.log10(255**2 / np.mean(error**2)))
 
@@ -190,6 +190,24 @@ def test_the_configs_own_roi_may_lie_outside_of_this_image(
     path = write_config(tmp_path, {**settings, "w": 400})
     assert run(monkeypatch, image, "--config", path, "--output", tmp_path / "page.html") == 0
     assert "\nconfig" not in capsys.readouterr().out
+
+
+def test_all_rois_of_a_list_are_shown(
+    image: Path,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    boxes = [{"left": 8, "top": 4, "width": 8, "height": 12}, {"left": 0, "top": 8, "width": 8, "height": 8}]
+    listed = {key: value for key, value in settings.items() if key not in ("w", "h", "ROI_size")}
+    path = write_config(tmp_path, {**listed, "rois": boxes})
+    assert run(monkeypatch, image, "--config", path, "--output", tmp_path / "page.html") == 0
+    own = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip().startswith("config")]
+    assert [row[1:7] for row in own] == [
+        ["w:", "8", "h:", "4", "size:", "8"],
+        ["w:", "0", "h:", "8", "ROI_size:", "8"],
+    ]
 
 
 def test_a_flat_image_gets_a_page_without_proposals(
