@@ -16,7 +16,7 @@ from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image
 
 # Effects (dB) at which the colours saturate.
-COLOUR_BOUND = {"SR": 2.5, "DN": 1.0, "DR": 2.0}
+COLOUR_BOUND = {"SR": 2.5, "DN": 1.0, "DR": 2.0, "PAIR": 2.0}
 GAMMA = 1 / 1.2
 BACKDROP_WEIGHT = 0.1
 ROI_COLOUR = (0, 255, 0)

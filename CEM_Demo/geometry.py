@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from CEM_Demo.images import UInt8Image
+
+# Full-resolution pixels per input pixel, along a side.
+Scale = Literal[1, 2, 3, 4, 8]
+SCALES: tuple[int, ...] = get_args(Scale)
 
 
 @dataclass(frozen=True)

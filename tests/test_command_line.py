@@ -29,7 +29,7 @@ def run(monkeypatch: pytest.MonkeyPatch, script: Any, *words: str) -> int:
 ABSENT_DEVICE = "mps" if not torch.backends.mps.is_available() else "cuda"
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
-    ({"task": "XX"}, "task: input should be 'SR', 'DN' or 'DR', not 'XX'"),
+    ({"task": "XX"}, "task: input should be 'SR', 'DN', 'DR' or 'PAIR', not 'XX'"),
     ({"tol": "0.01dB"}, "tol: input should be a valid number"),
     ({"tol": -1.0}, "tol: "),
     ({"tol": float("nan")}, "tol: "),
@@ -134,7 +134,7 @@ def test_set_overrides_a_key(
     assert str(tmp_path / "out" / "DN-CEM" / "TEST-R16M8") in printed
     assert not (tmp_path / "out").exists()
     assert run(monkeypatch, calculation, "--config", str(config), "--set", "tol") == 2
-    assert run(monkeypatch, calculation, "--config", str(config), "--set", "sigma=25") == 2
+    assert run(monkeypatch, calculation, "--config", str(config), "--set", "gamma=25") == 2
 
 
 def test_help_explains_every_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,7 +22,7 @@ from CEM_Demo.interventions import load_bank, make_plan
 from CEM_Demo.ModelZoo import load_network
 from CEM_Demo.preparation import forecast, prepare
 from CEM_Demo.result_paths import result_paths
-from CEM_Demo.tasks import make_scene
+from CEM_Demo.tasks import Degradation, degradation_of, make_scene
 from conftest import Tiny, make_config, photograph
 
 
@@ -33,7 +33,7 @@ def compute(config: Config) -> None:
 def by_hand(config: Config, stage: str, draws: int) -> np.ndarray:
     """PSNR of every intervention of a stage: one image at a time, pasted by slicing, in float64 NumPy."""
     image = read_image(config.image_path("photo_1.png"))
-    scene = make_scene(config.task, image, "photo_1.png", config.sr)
+    scene = make_scene(degradation_of(config), image, "photo_1.png")
     height, width = scene.degraded.shape[:2]
     shape = -(-height // config.block), -(-width // config.block)
     bank = load_bank(Path(config.patch_path))
@@ -143,7 +143,7 @@ def test_going_on_uses_the_batches_of_the_first_run(tmp_path: Path, settings: di
 def test_out_of_memory_halves_the_batch_and_goes_on(tmp_path: Path, settings: dict[str, Any]) -> None:
     config = make_config(tmp_path, settings)
     net = load_network("Tiny", "DN")
-    scene = make_scene("DN", photograph(32, 40), "a.png", 1)
+    scene = make_scene(Degradation("DN"), photograph(32, 40), "a.png")
     inference = DenseInference(net, scene.degraded, config.roi, torch.device("cpu"))
     corners = np.array([[0, 8 * column] for column in range(5)])
     blocks = np.zeros((5, 8, 8, 3), dtype=np.uint8)

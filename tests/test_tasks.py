@@ -10,7 +10,7 @@ from PIL import Image
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import read_image
-from CEM_Demo.tasks import make_scene
+from CEM_Demo.tasks import Degradation, make_scene
 from CEM_Demo.tasks.denoising import add_noise
 from CEM_Demo.tasks.deraining import RAIN, add_rain, make_rain, rain_seed
 from conftest import photograph
@@ -48,15 +48,15 @@ def test_what_is_no_image_is_refused_by_name(tmp_path: Path, content: bytes) -> 
 
 
 def test_super_resolution_crops_to_a_multiple_of_the_scale() -> None:
-    scene = make_scene("SR", photograph(34, 41), "a.png", 4)
+    scene = make_scene(Degradation("SR", 4), photograph(34, 41), "a.png")
     assert scene.ground_truth.shape == (32, 40, 3)
     assert scene.degraded.shape == (8, 10, 3)
     with pytest.raises(InputError, match="too small"):
-        make_scene("SR", photograph(3, 9), "a.png", 4)
+        make_scene(Degradation("SR", 4), photograph(3, 9), "a.png")
 
 
 def test_noise_of_a_patch_is_its_seed_alone() -> None:
-    scene = make_scene("DN", photograph(24, 24), "a.png", 1)
+    scene = make_scene(Degradation("DN"), photograph(24, 24), "a.png")
     patches = np.full((3, 8, 8, 3), 100, dtype=np.uint8)
     seeds = np.array([5, 6, 5], dtype=np.uint64)
     noisy = scene.degrade_patches(patches, np.zeros((3, 2), dtype=int), seeds)
@@ -73,7 +73,7 @@ def test_noise_is_truncated_to_8_bits() -> None:
 
 def test_a_patch_is_rained_on_like_the_image_it_is_pasted_into() -> None:
     image = photograph(21, 26)
-    scene = make_scene("DR", image, "photo_7.png", 1)
+    scene = make_scene(Degradation("DR"), image, "photo_7.png")
     rain = make_rain(21, 26, rain_seed("photo_7.png"))
     patch = np.random.RandomState(0).randint(0, 256, (1, 8, 8, 3)).astype(np.uint8)
     for row, column in ((0, 0), (8, 16), (16, 24)):

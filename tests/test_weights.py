@@ -12,7 +12,7 @@ from CEM_Demo.images import read_image
 from CEM_Demo.metrics import to_uint8
 from CEM_Demo.ModelZoo import MODEL_DIR, checkpoints, load_network
 from CEM_Demo.ModelZoo.checkpoints import sha256_of
-from CEM_Demo.tasks import make_scene
+from CEM_Demo.tasks import Degradation, make_scene
 from CEM_Demo.Training.evaluate import evaluate, image_psnr
 from shared_material import SHARED, needs
 
@@ -54,7 +54,7 @@ def test_bundled_weights_restore_the_test_images(task: str, name: str) -> None:
     net = load_network(f"{name}@Demo", task, scale)
     gains = []
     for path in sorted(TEST_IMAGES.glob("demo_*.png")):
-        scene = make_scene(task, read_image(path), path.name, scale)
+        scene = make_scene(Degradation(task, scale), read_image(path), path.name)
         degraded = torch.from_numpy(scene.degraded).permute(2, 0, 1)[None].float() / 255
         with torch.inference_mode():
             restored = to_uint8(net(degraded))[0].permute(1, 2, 0).numpy()
