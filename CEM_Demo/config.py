@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from CEM_Demo.device import DEVICES
 from CEM_Demo.errors import InputError
-from CEM_Demo.geometry import ROI, Scale
+from CEM_Demo.geometry import ROI, SCALES
 from CEM_Demo.images import read_image
 from CEM_Demo.pairing import find_input, scale_of_pair
 
@@ -37,7 +37,7 @@ class Config(BaseModel):
     task: Literal["SR", "DN", "DR", "PAIR"] = Field(
         description="SR super-resolution, DN denoising, DR deraining, PAIR degraded inputs from files"
     )
-    sr: Scale = Field(
+    sr: Positive = Field(
         description="scale of the networks: 1, 2, 3, 4 or 8 for SR, 1 for DN and DR; "
         "for PAIR found from the sizes of the images if left out"
     )
@@ -88,6 +88,13 @@ class Config(BaseModel):
     @classmethod
     def _empty_is_none(cls, value: Any) -> Any:
         return {} if value is None else value
+
+    @field_validator("sr")
+    @classmethod
+    def _known_scale(cls, value: int) -> int:
+        if value not in SCALES:
+            raise ValueError(f"must be {', '.join(map(str, SCALES[:-1]))} or {SCALES[-1]}, not {value}")
+        return value
 
     @field_validator("prefix")
     @classmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +10,7 @@ from numpy.typing import NDArray
 from CEM_Demo.images import UInt8Image
 
 # Full-resolution pixels per input pixel, along a side.
-Scale = Literal[1, 2, 3, 4, 8]
-SCALES: tuple[int, ...] = get_args(Scale)
+SCALES = (1, 2, 3, 4, 8)
 
 
 @dataclass(frozen=True)
