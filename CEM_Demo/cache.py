@@ -20,6 +20,10 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.files import write_bytes
 from CEM_Demo.images import UInt8Image, png_bytes
 from CEM_Demo.result_paths import ResultPaths
+from CEM_Demo.tasks import Degradation
+
+# What runs had whose manifests do not tell it yet.
+EARLIER_DEFAULTS = {"sigma": Degradation.sigma, "rain": Degradation.rain}
 
 # SciPy puts the date into a .mat file's 116 bytes of text; without it equal arrays make equal files.
 MAT_HEADER = b"MATLAB 5.0 MAT-file, Causal Effect Map".ljust(116)
@@ -104,9 +108,10 @@ class Cache:
             if self.paths.coarse.exists():
                 raise InputError(f"{self.paths.coarse} has no manifest, so it cannot be gone on from; {ways_on}")
             return
-        differing = [key for key, value in self.provenance.items() if earlier["provenance"].get(key) != value]
+        told = EARLIER_DEFAULTS | earlier["provenance"]
+        differing = [key for key, value in self.provenance.items() if told.get(key) != value]
         if differing:
-            changes = ", ".join(f"{key} was {earlier['provenance'].get(key)!r}" for key in differing)
+            changes = ", ".join(f"{key} was {told.get(key)!r}" for key in differing)
             raise InputError(f"{self.paths.manifest.parent} was computed differently: {changes}; {ways_on}")
 
     def is_complete(self) -> bool:

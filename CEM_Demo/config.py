@@ -22,7 +22,9 @@ from pydantic import (
 
 from CEM_Demo.device import DEVICES
 from CEM_Demo.errors import InputError
-from CEM_Demo.geometry import ROI
+from CEM_Demo.geometry import ROI, SCALES
+from CEM_Demo.images import read_image
+from CEM_Demo.pairing import find_input, scale_of_pair
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -50,18 +52,40 @@ Boxes = Annotated[
 ]
 
 
+# Keys that only one task has.
+TASK_OF_KEY = {"sigma": "DN", "rain": "DR", "input_path": "PAIR", "degradation": "PAIR"}
+
+
 class Config(BaseModel):
     """A run: which models on which images, where the ROI is, how blocks are tried."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    task: Literal["SR", "DN", "DR"] = Field(description="SR super-resolution, DN denoising, DR deraining")
-    sr: Positive = Field(description="scale of the networks: the factor for SR, 1 for DN and DR")
+    task: Literal["SR", "DN", "DR", "PAIR"] = Field(
+        description="SR super-resolution, DN denoising, DR deraining, PAIR degraded inputs from files"
+    )
+    sr: Positive = Field(
+        description="scale of the networks: 1, 2, 3, 4 or 8 for SR, 1 for DN and DR; "
+        "for PAIR found from the sizes of the images if left out"
+    )
+    sigma: float | None = Field(
+        default=None, gt=0, allow_inf_nan=False, description="DN: strength of the noise, in 8-bit levels (default 50)"
+    )
+    rain: Literal["small", "medium", "large", "random"] | None = Field(
+        default=None, description="DR: small, medium, large or random rain (default medium)"
+    )
     Modellist: list[str] = Field(min_length=1, description="models, each Model (published weights) or Model@Training")
     batch_size_dict: dict[str, Positive] = Field(
         default={}, description="model: interventions per forward pass, for models that should not use batch_size"
     )
     TextImg_path: str = Field(description="folder of the test images")
+    input_path: str | None = Field(
+        default=None, description="PAIR: folder of the degraded inputs; TextImg_path holds their ground truths"
+    )
+    degradation: str | None = Field(
+        default=None,
+        description="PAIR: FILE.py:FUNCTION that degrades each patch (default: patches are pasted as they are)",
+    )
     Imagelist: list[str] = Field(min_length=1, description="file names of the test images")
     patch_path: str = Field(description="bank of patches: a folder of PNG files or a packed .npz")
     prefix: str = Field(description="name of the run, part of the names of its results")
@@ -97,6 +121,13 @@ class Config(BaseModel):
     def _empty_is_none(cls, value: Any) -> Any:
         return {} if value is None else value
 
+    @field_validator("sr")
+    @classmethod
+    def _known_scale(cls, value: int) -> int:
+        if value not in SCALES:
+            raise ValueError(f"must be {', '.join(map(str, SCALES[:-1]))} or {SCALES[-1]}, not {value}")
+        return value
+
     @field_validator("prefix")
     @classmethod
     def _safe_prefix(cls, value: str) -> str:
@@ -114,8 +145,13 @@ class Config(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
-        if self.task != "SR" and self.sr != 1:
+        if self.task in ("DN", "DR") and self.sr != 1:
             raise ValueError(f"sr must be 1 for task {self.task}, not {self.sr}")
+        for key, task in TASK_OF_KEY.items():
+            if getattr(self, key) is not None and self.task != task:
+                raise ValueError(f"{key} is a key of task {task}, not of {self.task}; leave it out")
+        if self.task == "PAIR" and self.input_path is None:
+            raise ValueError("the key input_path is missing; task PAIR needs the folder of the degraded inputs")
         if self.mask_block_size % self.sr:
             below = self.mask_block_size // self.sr * self.sr or self.sr
             raise ValueError(f"mask_block_size {self.mask_block_size} is no multiple of sr {self.sr}; try {below}")
@@ -166,6 +202,8 @@ class Config(BaseModel):
 def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
     """Read and check a YAML file; ``overrides`` are ``key=value`` words, their values YAML.
 
+    Where PAIR leaves out ``sr``, it is that of the first pair of images.
+
     Raises:
         InputError: names the file and the key, what is wrong with it, and the nearest fix.
     """
@@ -178,10 +216,24 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
             values[key.strip()] = yaml.safe_load(text)
         except yaml.YAMLError as error:
             raise InputError(f"--set {key}: {text!r} is not a YAML value") from error
+    if values.get("task") != "PAIR" or "sr" in values:
+        return _validated(values, path)
+    scale = _scale_of_first_pair(_validated({**values, "sr": 1}, path))
+    return _validated({**values, "sr": scale}, path)
+
+
+def _validated(values: dict[str, Any], path: Path) -> Config:
     try:
         return Config(**values)
     except ValidationError as error:
         raise InputError(f"{path}: {_explain(error)}") from error
+
+
+def _scale_of_first_pair(config: Config) -> int:
+    assert config.input_path is not None
+    name = config.Imagelist[0]
+    given = find_input(Path(config.input_path), name)
+    return scale_of_pair(read_image(config.image_path(name)), read_image(given), name, given)
 
 
 def _parse(path: Path) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from io import BytesIO
 import cv2
 import numpy as np
 from matplotlib import colormaps
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -16,7 +18,7 @@ from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image
 
 # Effects (dB) at which the colours saturate.
-COLOUR_BOUND = {"SR": 2.5, "DN": 1.0, "DR": 2.0}
+COLOUR_BOUND = {"SR": 2.5, "DN": 1.0, "DR": 2.0, "PAIR": 2.0}
 GAMMA = 1 / 1.2
 BACKDROP_WEIGHT = 0.1
 ROI_COLOUR = (0, 255, 0)
@@ -101,6 +103,30 @@ def pie(effect_map: EffectMap) -> bytes:
         wedges, labels, loc="lower center", ncols=3, fontsize=6, frameon=False, columnspacing=1, handlelength=1
     )
     return _png(figure)
+
+
+def map_figure(
+    effect_map: EffectMap, degraded: UInt8Image, roi: ROI, side: int, shape: tuple[int, int], bound: float
+) -> Figure:
+    """The degraded image with the ROI and the map with its colour scale; arguments as of :func:`overlay`."""
+    figure = Figure(figsize=(8, 4 * shape[0] / shape[1]), layout="constrained")
+    before, after = figure.subplots(1, 2)
+    enlarged = Image.fromarray(degraded).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
+    before.imshow(with_roi_box(np.asarray(enlarged), roi))
+    after.imshow(overlay(effect_map, degraded, roi, side, shape, bound))
+    scale = FuncNorm((lambda effects: colour_position(effects, bound), lambda places: _effect_at(places, bound)))
+    scale.vmin, scale.vmax = -bound, bound
+    figure.colorbar(
+        ScalarMappable(scale, "seismic"), ax=after, label="effect (dB)", ticks=np.linspace(-bound, bound, 5)
+    )
+    for axes in (before, after):
+        axes.set_axis_off()
+    return figure
+
+
+def _effect_at(places: NDArray[np.float64], bound: float) -> NDArray[np.float64]:
+    """The inverse of :func:`colour_position`."""
+    return np.asarray(np.sign(places) * np.abs(places) ** (1 / GAMMA) * bound)
 
 
 def _png(figure: Figure) -> bytes:

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from CEM_Demo.images import UInt8Image
 
+# Full-resolution pixels per input pixel, along a side.
+SCALES = (1, 2, 3, 4, 8)
+
 
 @dataclass(frozen=True)
 class ROI:

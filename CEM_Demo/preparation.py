@@ -28,8 +28,9 @@ from CEM_Demo.interventions import PatchBank, Plan, load_bank, make_plan
 from CEM_Demo.ModelZoo import find, load_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import checkpoint_path
 from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
+from CEM_Demo.ModelZoo.registry import check_scale
 from CEM_Demo.result_paths import result_paths
-from CEM_Demo.tasks import Scene, make_scene
+from CEM_Demo.tasks import Scene, degradation_of, make_scene
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,9 @@ def prepare(config: Config) -> Run:
     checkpoints = {}
     for model in config.Modellist:
         name, training = split_name(model)
-        checkpoints[model] = checkpoint_path(find(name, config.task), training)
+        entry = find(name, config.task)
+        check_scale(entry, training, config.task, config.sr)
+        checkpoints[model] = checkpoint_path(entry, training)
     images = {name: read_image(config.image_path(name)) for name in config.Imagelist}
     for name, image in images.items():
         _check_rois(config, image, name, name)
@@ -87,18 +90,21 @@ def _check_rois(config: Config, image: UInt8Image, name: str, description: str) 
 
 
 def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank, bank_digest: str) -> Subject:
-    scene = make_scene(config.task, image, name, config.sr)
+    scene = make_scene(degradation_of(config), image, name)
     _check_rois(config, scene.ground_truth, name, f"{name} cropped to a multiple of sr")
     grid = grid_of(scene.degraded, config.block, config.sr)
     coarse, fine = (
         make_plan(config.seed, name, stage, grid.shape, draws, len(bank))
         for stage, draws in (("coarse", config.coarse_num), ("fine", config.fine_num))
     )
+    # A degradation of the user's own that fails does so here, before anything is written.
+    scene.degrade_patches(bank.at_size(coarse.patches[:1], grid.block), np.zeros((1, 2), int), coarse.noise_seeds[:1])
     keys = ("task", "sr", "mask_block_size", "coarse_num", "fine_num", "tol", "seed", "inference")
     provenance = {key: getattr(config, key) for key in keys}
     provenance["plan_sha256"] = hashlib.sha256((coarse.digest + fine.digest).encode()).hexdigest()
     provenance["image_sha256"] = hashlib.sha256(image.tobytes()).hexdigest()
     provenance["bank_sha256"] = bank_digest
+    provenance |= scene.provenance
     return Subject(name, scene, grid, config.rois_of(name), coarse, fine, provenance)
 
 
@@ -114,7 +120,7 @@ def versions() -> dict[str, str]:
 
 
 def load_for_run(run: Run, model: str) -> nn.Module:
-    """The network of a model; in SR, one of scale 1 gets the bicubically enlarged image."""
+    """The network of a model; one of scale 1 gets the bicubically enlarged image where more is asked for."""
     task, scale = run.config.task, run.config.sr
     net = load_network(model, task, scale)
     entry = find(split_name(model)[0], task)

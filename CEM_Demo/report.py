@@ -18,7 +18,7 @@ from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image, png_bytes, read_image
 from CEM_Demo.pages import render_page
 from CEM_Demo.result_paths import ResultPaths, report_path, result_paths
-from CEM_Demo.tasks import make_scene
+from CEM_Demo.tasks import degradation_of, make_scene
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _pictures(config: Config, paths: ResultPaths, stored: StoredEffects) -> tupl
     """Ground truth and degraded image; those of a published cache are made again, it does not hold them."""
     if stored.manifest is not None:
         return read_image(paths.ground_truth), read_image(paths.degraded)
-    scene = make_scene(config.task, read_image(config.image_path(paths.image)), paths.image, config.sr)
+    scene = make_scene(degradation_of(config), read_image(config.image_path(paths.image)), paths.image)
     return scene.ground_truth, scene.degraded
 
 

@@ -29,7 +29,7 @@ def run(monkeypatch: pytest.MonkeyPatch, script: Any, *words: str) -> int:
 ABSENT_DEVICE = "mps" if not torch.backends.mps.is_available() else "cuda"
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
-    ({"task": "XX"}, "task: input should be 'SR', 'DN' or 'DR', not 'XX'"),
+    ({"task": "XX"}, "task: input should be 'SR', 'DN', 'DR' or 'PAIR', not 'XX'"),
     ({"tol": "0.01dB"}, "tol: input should be a valid number"),
     ({"tol": -1.0}, "tol: "),
     ({"tol": float("nan")}, "tol: "),
@@ -39,6 +39,20 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"sr": 0}, "sr: "),
     ({"sr": 4}, "sr must be 1 for task DN"),
     ({"sr": 2.5}, "sr: "),
+    ({"sr": True}, "sr: "),
+    ({"task": "SR", "sr": 5}, "sr: must be 1, 2, 3, 4 or 8, not 5"),
+    ({"task": "SR", "sr": 2, "Modellist": ["EDSR@Demo"]}, "EDSR@Demo restores at scale 4 only, and sr is 2"),
+    ({"task": "SR", "sr": 1, "Modellist": ["SRResNet@Demo"]}, "SRResNet@Demo restores at scale 4 only, and sr is 1"),
+    ({"task": "SR", "sigma": 25}, "sigma is a key of task DN, not of SR"),
+    ({"sigma": 0}, "sigma: input should be greater than 0"),
+    ({"sigma": float("inf")}, "sigma: "),
+    ({"sigma": "25"}, "sigma: "),
+    ({"rain": "large"}, "rain is a key of task DR, not of DN"),
+    ({"task": "DR", "rain": "huge"}, "rain: input should be 'small', 'medium', 'large' or 'random', not 'huge'"),
+    ({"input_path": "inputs"}, "input_path is a key of task PAIR, not of DN"),
+    ({"degradation": "degrade.py:blur"}, "degradation is a key of task PAIR, not of DN"),
+    ({"task": "PAIR"}, "the key input_path is missing"),
+    ({"task": "PAIR", "input_path": "nowhere"}, "input_path: the folder nowhere does not exist"),
     ({"Modellist": "Tiny"}, "Modellist: input should be a valid list"),
     ({"Modellist": []}, "Modellist: "),
     ({"Modellist": ["Tinny"]}, "no DN model is called 'Tinny'; did you mean Tiny?"),
@@ -134,7 +148,7 @@ def test_set_overrides_a_key(
     assert str(tmp_path / "out" / "DN-CEM" / "TEST-R16M8") in printed
     assert not (tmp_path / "out").exists()
     assert run(monkeypatch, calculation, "--config", str(config), "--set", "tol") == 2
-    assert run(monkeypatch, calculation, "--config", str(config), "--set", "sigma=25") == 2
+    assert run(monkeypatch, calculation, "--config", str(config), "--set", "gamma=25") == 2
 
 
 def test_help_explains_every_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

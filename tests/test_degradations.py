@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from CEM_Demo.images import read_image
-from CEM_Demo.tasks import DEGRADED_SUFFIX, make_scene
+from CEM_Demo.tasks import DEGRADED_SUFFIX, Degradation, make_scene
 
 GOLDEN = Path(__file__).parents[2] / "shared" / "golden_pipeline"
 RUNS = [("sr_fsrcnn", "SR", 4), ("dn_dncnn", "DN", 1), ("dr_srresnet", "DR", 1)]
@@ -23,7 +23,7 @@ def test_degraded_crops_equal_the_recorded_ones(run: str, task: str, scale: int)
     for image_path in sorted((GOLDEN / run / "images").glob("demo_*.png")):
         if image_path.name.count(".png") > 1:
             continue
-        scene = make_scene(task, read_image(image_path), image_path.name, scale)
+        scene = make_scene(Degradation(task, scale), read_image(image_path), image_path.name)
         recorded = GOLDEN / run / "degraded" / f"{image_path.name}-{DEGRADED_SUFFIX[task]}.png"
         np.testing.assert_array_equal(scene.degraded, read_image(recorded))
 

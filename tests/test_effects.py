@@ -23,7 +23,7 @@ from CEM_Demo.ModelZoo import load_network
 from CEM_Demo.preparation import forecast, prepare
 from CEM_Demo.result_paths import result_paths
 from CEM_Demo.stages import passes_to_fine
-from CEM_Demo.tasks import make_scene
+from CEM_Demo.tasks import Degradation, degradation_of, make_scene
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
 
 
@@ -34,7 +34,7 @@ def compute(config: Config) -> None:
 def by_hand(config: Config, stage: str, draws: int) -> np.ndarray:
     """PSNR of every intervention of a stage: one image at a time, pasted by slicing, in float64 NumPy."""
     image = read_image(config.image_path("photo_1.png"))
-    scene = make_scene(config.task, image, "photo_1.png", config.sr)
+    scene = make_scene(degradation_of(config), image, "photo_1.png")
     height, width = scene.degraded.shape[:2]
     shape = -(-height // config.block), -(-width // config.block)
     bank = load_bank(Path(config.patch_path))
@@ -144,7 +144,7 @@ def test_going_on_uses_the_batches_of_the_first_run(tmp_path: Path, settings: di
 @pytest.mark.usefixtures("tiny_model")
 def test_out_of_memory_halves_the_batch_and_goes_on() -> None:
     net = load_network("Tiny", "DN")
-    scene = make_scene("DN", photograph(32, 40), "a.png", 1)
+    scene = make_scene(Degradation("DN"), photograph(32, 40), "a.png")
     inference = DenseInference(net, scene.degraded, ROI_OF_TESTS, torch.device("cpu"))
     corners = np.array([[0, 8 * column] for column in range(5)])
     blocks = np.zeros((5, 8, 8, 3), dtype=np.uint8)

@@ -23,7 +23,7 @@ from CEM_Demo.interventions import load_bank
 from CEM_Demo.metrics import psnr, squared_errors, to_uint8
 from CEM_Demo.ModelZoo import build_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import load_strictly, read_state_dict
-from CEM_Demo.tasks import make_scene
+from CEM_Demo.tasks import Degradation, make_scene
 from CEM_Demo.tasks.denoising import add_noise
 from shared_material import GOLDEN_PIPELINE, needs
 
@@ -99,7 +99,7 @@ def test_replay_gives_the_recorded_psnrs(recording: Recording) -> None:
     net = build_network(name, config["task"], config["sr"])
     load_strictly(net, read_state_dict(GOLDEN_PIPELINE / "checkpoints" / CHECKPOINTS[name]), name)
     image = read_image(recording.image_folder / recording.image)
-    scene = make_scene(config["task"], image, recording.image, config["sr"])
+    scene = make_scene(Degradation(config["task"], config["sr"]), image, recording.image)
     inference = DenseInference(net, scene.degraded, recording.roi, torch.device("cpu"))
     truth = torch.from_numpy(scene.ground_truth[recording.roi.window].copy()).permute(2, 0, 1)
     plan = json.loads((recording.folder / "plan.json").read_text())["plan"]

@@ -53,9 +53,10 @@ from CEM_Demo.ModelZoo.registry import TASKS, Checkpoint, Entry, SizeRequirement
 
 def base(file: str, demo: str | None = None) -> dict[str, Checkpoint]:
     """The published checkpoint ``file``, and the bundled one of the model ``demo``."""
-    checkpoints = {"Base": Checkpoint(file, PUBLISHED_SHA256.get(file))}
+    # All weights of networks that can be built for any scale are for this one.
+    checkpoints = {"Base": Checkpoint(file, PUBLISHED_SHA256.get(file), scale=4)}
     if demo:
-        checkpoints["Demo"] = Checkpoint(f"{demo}-Demo.pth")
+        checkpoints["Demo"] = Checkpoint(f"{demo}-Demo.pth", scale=4)
     return checkpoints
 
 

@@ -14,6 +14,9 @@ from CEM_Demo.errors import InputError
 
 TASKS = ("SR", "DN", "DR")
 
+# Degraded inputs of the user's own: of whatever kind, so every model may be tried on them.
+PAIRED = "PAIR"
+
 
 class UnknownModelError(InputError, NotImplementedError):
     """No entry has this name, or it does not serve this task."""
@@ -27,11 +30,14 @@ class Checkpoint:
         file: its name there.
         sha256: digest of the published file where it is known.
         arguments: of the entry's ``build``, where these weights were trained with others than the entry's own.
+        scale: output side over input side of these weights, where the entry's ``build`` takes any; None where the
+            weights do as well.
     """
 
     file: str
     sha256: str | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    scale: int | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ def register(entries: Iterable[Entry]) -> None:
 
 def entries(task: str | None = None) -> list[Entry]:
     """All entries, or those that serve ``task``, in the order they were registered."""
-    return [entry for entry in _ENTRIES.values() if task is None or task in entry.tasks]
+    return [entry for entry in _ENTRIES.values() if task is None or _serves(entry, task)]
 
 
 def find(name: str, task: str) -> Entry:
@@ -110,9 +116,29 @@ def find(name: str, task: str) -> Entry:
         close = difflib.get_close_matches(name, [known.name for known in entries(task)], n=3, cutoff=0.5)
         hint = f"; did you mean {', '.join(close)}?" if close else ""
         raise UnknownModelError(f"no {task} model is called {name!r}{hint}")
-    if task not in entry.tasks:
+    if not _serves(entry, task):
         raise UnknownModelError(f"{name} is a {'/'.join(entry.tasks)} model, not one for task {task}")
     return entry
+
+
+def _serves(entry: Entry, task: str) -> bool:
+    return task == PAIRED or task in entry.tasks
+
+
+def check_scale(entry: Entry, training: str, task: str, scale: int) -> None:
+    """Whether the weights of a training restore at ``scale``; those of scale 1 that serve SR get it enlarged first.
+
+    Raises:
+        InputError: names the scale that they restore at.
+    """
+    known = entry.checkpoints.get(training)
+    own = entry.scale or (known.scale if known else None)
+    enlarges = own == 1 and "SR" in entry.tasks
+    if own not in (None, scale) and not enlarges:
+        scales = "sr is" if task == "SR" else "the images are of scale"
+        raise InputError(
+            f"{entry.name}@{training} restores at scale {own} only, and {scales} {scale}; choose another model"
+        )
 
 
 def is_numbered(name: str) -> bool:

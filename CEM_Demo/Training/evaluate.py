@@ -23,7 +23,7 @@ from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.metrics import to_uint8
 from CEM_Demo.ModelZoo import find, load_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import checkpoint_path
-from CEM_Demo.tasks import Scene, make_scene
+from CEM_Demo.tasks import Degradation, Scene, make_scene
 from CEM_Demo.Training.data import IMAGE_SUFFIXES
 
 # ITU-R BT.601 luma of 8-bit RGB, the Y of Y-PSNR.
@@ -57,7 +57,7 @@ def evaluate(net: nn.Module, folder: Path, task: str, scale: int, device: torch.
     paths = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if not paths:
         raise InputError(f"--photographs {folder}: no photographs there")
-    scenes = (make_scene(task, read_image(path), path.name, scale) for path in paths)
+    scenes = (make_scene(Degradation(task, scale), read_image(path), path.name) for path in paths)
     scores = [_score(net.to(device), scene, task, device) for scene in scenes]
     degraded, restored = np.mean(scores, axis=0)
     return Score(len(scores), float(degraded), float(restored))

@@ -28,7 +28,7 @@ from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.inference.incremental import IncrementalInference
 from CEM_Demo.interventions import load_bank
 from CEM_Demo.ModelZoo import build_network, load_network
-from CEM_Demo.tasks import make_scene
+from CEM_Demo.tasks import Degradation, make_scene
 
 PACKAGE = Path(__file__).parents[1]
 IMAGE = PACKAGE / "test_images" / "Test1" / "demo_2.png"
@@ -78,7 +78,7 @@ def measure(task: str, model: str, device: torch.device, sample: int) -> list[st
     """One line of the table, see ``COLUMNS``."""
     scale = 4 if task == "SR" else 1
     net, block = _network(task, model, scale), BLOCK // scale
-    scene = make_scene(task, read_image(IMAGE), IMAGE.name, scale)
+    scene = make_scene(Degradation(task, scale), read_image(IMAGE), IMAGE.name)
     incremental = IncrementalInference(net, scene.degraded, TARGET_ROI, block, device)
     dense = DenseInference(net, scene.degraded, TARGET_ROI, device)
     cost = incremental.predicted_cost

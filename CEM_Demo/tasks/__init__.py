@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from CEM_Demo.images import UInt8Image
-from CEM_Demo.tasks import denoising, deraining, super_resolution
+from CEM_Demo.tasks import denoising, deraining, paired, super_resolution
+from CEM_Demo.tasks.degradation import Degradation, degradation_of
 from CEM_Demo.tasks.scene import Scene
 
-__all__ = ["DEGRADED_SUFFIX", "Scene", "make_scene"]
+__all__ = ["DEGRADED_SUFFIX", "Degradation", "Scene", "degradation_of", "make_scene"]
 
 # What the file of a degraded image is called, behind the image's own name.
-DEGRADED_SUFFIX = {"SR": "lr", "DN": "noise", "DR": "rain"}
+DEGRADED_SUFFIX = {"SR": "lr", "DN": "noise", "DR": "rain", "PAIR": "input"}
 
 
-def make_scene(task: str, image: UInt8Image, image_name: str, scale: int) -> Scene:
-    """Pose ``image`` (H x W x 3 uint8 RGB) as a scene of the task SR, DN or DR."""
-    if task == "SR":
-        return super_resolution.make_scene(image, scale)
-    if task == "DN":
-        return denoising.make_scene(image)
-    return deraining.make_scene(image, image_name)
+def make_scene(degradation: Degradation, image: UInt8Image, image_name: str) -> Scene:
+    """Pose ``image`` (H x W x 3 uint8 RGB), the ground truth, as a scene of the degradation's task.
+
+    Raises:
+        InputError: SR, the image is too small for the scale; PAIR, what :func:`paired.make_scene` raises.
+    """
+    if degradation.task == "SR":
+        return super_resolution.make_scene(image, degradation.scale)
+    if degradation.task == "DN":
+        return denoising.make_scene(image, degradation.sigma)
+    if degradation.task == "DR":
+        return deraining.make_scene(image, image_name, degradation.rain)
+    return paired.make_scene(image, image_name, degradation)

@@ -93,9 +93,9 @@ def add_rain(image: NDArray[np.uint8], layer: NDArray[np.uint8], opacity: float)
     return cv2.addWeighted(image, 1, layer, opacity, 0).astype(np.uint8, copy=False)
 
 
-def make_scene(image: UInt8Image, image_name: str) -> Scene:
+def make_scene(image: UInt8Image, image_name: str, kind: str = "medium") -> Scene:
     """The deraining of ``image``; a patch is pasted under the one fixed rain layer, so it is rained on too."""
-    rain = make_rain(image.shape[0], image.shape[1], rain_seed(image_name))
+    rain = make_rain(image.shape[0], image.shape[1], rain_seed(image_name), kind)
 
     def rainy_patches(
         patches: NDArray[np.uint8], corners: NDArray[np.integer], noise_seeds: NDArray[np.uint64]
@@ -107,4 +107,4 @@ def make_scene(image: UInt8Image, image_name: str) -> Scene:
         above = rain.layer[rows[:, :, None], columns[:, None, :]]
         return add_rain(patches.reshape(-1, block, 3), above.reshape(-1, block, 3), rain.opacity).reshape(patches.shape)
 
-    return Scene(image, add_rain(image, rain.layer, rain.opacity), 1, rainy_patches)
+    return Scene(image, add_rain(image, rain.layer, rain.opacity), 1, rainy_patches, {"rain": kind})

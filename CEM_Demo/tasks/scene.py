@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,9 +25,18 @@ class Scene:
         degrade_patches: (patches N x b x b x 3 uint8 already at the input's resolution, corners N x 2 of the
             blocks' rows and columns in input pixels, noise seeds N uint64) -> blocks N x b x b x 3 uint8 as
             they stand in the intervened input. Replacing the block of ``degraded`` by it is the intervention.
+        provenance: what else than image and scale decides the above, as plain values for the manifest.
     """
 
     ground_truth: UInt8Image
     degraded: UInt8Image
     scale: int
     degrade_patches: DegradePatches
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+
+def keep_patches(
+    patches: NDArray[np.uint8], corners: NDArray[np.integer], noise_seeds: NDArray[np.uint64]
+) -> NDArray[np.uint8]:
+    """Patches enter the input as they are."""
+    return patches

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import UInt8Image
-from CEM_Demo.tasks.scene import Scene
+from CEM_Demo.tasks.scene import Scene, keep_patches
 
 
 def crop_to_multiple(image: UInt8Image, scale: int) -> UInt8Image:
@@ -24,14 +23,11 @@ def downscale(image: UInt8Image, scale: int) -> UInt8Image:
 
 
 def make_scene(image: UInt8Image, scale: int) -> Scene:
-    """The super-resolution of ``image``; a patch enters the low-resolution input as it is."""
+    """The super-resolution of ``image``; a patch enters the low-resolution input as it is.
+
+    At scale 1 the input is the image itself, and the map is that of a network on a clean image.
+    """
     if min(image.shape[:2]) < scale:
         raise InputError(f"an image of {image.shape[1]} x {image.shape[0]} pixels is too small for sr {scale}")
     ground_truth = crop_to_multiple(image, scale)
-    return Scene(ground_truth, downscale(ground_truth, scale), scale, _keep)
-
-
-def _keep(
-    patches: NDArray[np.uint8], corners: NDArray[np.integer], noise_seeds: NDArray[np.uint64]
-) -> NDArray[np.uint8]:
-    return patches
+    return Scene(ground_truth, downscale(ground_truth, scale), scale, keep_patches)

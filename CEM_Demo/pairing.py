@@ -1,0 +1,51 @@
+"""Which degraded input belongs to which ground truth, and their scale."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from CEM_Demo.errors import InputError
+from CEM_Demo.geometry import SCALES
+from CEM_Demo.images import UInt8Image
+
+
+def find_input(folder: Path, name: str) -> Path:
+    """The image in ``folder`` of the ground truth's name, else the one of its stem with another suffix.
+
+    Raises:
+        InputError: there is none, or several differ from ``name`` in their suffix alone.
+    """
+    if not folder.is_dir():
+        raise InputError(f"input_path: the folder {folder} does not exist")
+    if (folder / name).is_file():
+        return folder / name
+    suffixes = Image.registered_extensions()
+    images = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in suffixes)
+    found = [path for path in images if path.stem == Path(name).stem]
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise InputError(f"input_path: {folder} holds several inputs for {name}: {names}; keep one")
+    if not found:
+        there = ", ".join(path.name for path in images[:5]) + (", ..." if len(images) > 5 else "") or "no images"
+        raise InputError(
+            f"input_path: {folder} holds no input for {name}; an input has its name or stem; there: {there}"
+        )
+    return found[0]
+
+
+def scale_of_pair(ground_truth: UInt8Image, given: UInt8Image, name: str, path: Path) -> int:
+    """Side of the ground truth over side of its input, the same for both sides.
+
+    Raises:
+        InputError: the sizes have no such ratio; names the ground truth ``name`` and its input ``path``.
+    """
+    (height, width), (low_height, low_width) = ground_truth.shape[:2], given.shape[:2]
+    for scale in SCALES:
+        if (height, width) == (low_height * scale, low_width * scale):
+            return scale
+    raise InputError(
+        f"input_path: {name} is {width} x {height} pixels and its input {path} {low_width} x {low_height}; "
+        f"both sides must be {', '.join(map(str, SCALES[:-1]))} or {SCALES[-1]} times as long; crop or resize the files"
+    )
