@@ -40,6 +40,11 @@ def exit_code(work: Callable[[], None]) -> int:
     try:
         work()
     except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
     return 0
+
+
+def one_line(text: str) -> str:
+    """The text without what would break the line or steer the terminal: file names and keys are the user's."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(text.split()))

@@ -20,7 +20,15 @@ from CEM_Demo.inference.interface import Inference
 from CEM_Demo.interventions import PatchBank, Plan
 from CEM_Demo.metrics import psnr, squared_errors, to_uint8
 from CEM_Demo.ModelZoo.checkpoints import sha256_of
-from CEM_Demo.preparation import Run, Subject, batch_size_for, inference_for, load_for_run, versions
+from CEM_Demo.preparation import (
+    Run,
+    Subject,
+    batch_size_for,
+    check_networks,
+    inference_for,
+    load_for_run,
+    versions,
+)
 from CEM_Demo.result_paths import result_paths
 from CEM_Demo.tasks import Scene
 
@@ -44,6 +52,8 @@ def compute_effects(run: Run) -> None:
     if run.config.load_previous:
         for cache in caches.values():
             cache.check()
+    done = {pair for pair, cache in caches.items() if run.config.load_previous and cache.is_complete()}
+    check_networks(run, caches.keys() - done)
     for subject in run.subjects:
         if not subject.grid.is_aligned(run.config.roi):
             print(f"{subject.name}: the ROI is off the block grid; every block that overlaps it is an ROI block")

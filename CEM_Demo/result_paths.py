@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 from CEM_Demo.config import Config
+from CEM_Demo.errors import InputError
 from CEM_Demo.tasks import DEGRADED_SUFFIX
 
 
@@ -77,6 +79,31 @@ def result_paths(config: Config, model: str, image: str) -> ResultPaths:
     """Paths under ``./{task}-CEM/{prefix}-R{ROI}M{block}/``; the block in input pixels, as published."""
     run = Path(config.output_dir) / f"{config.task}-CEM" / f"{config.prefix}-R{config.ROI_size}M{config.block}"
     return ResultPaths(run, config.task, model, image, config.coarse_num, config.fine_num)
+
+
+def check_nothing_is_shared(config: Config) -> None:
+    """Raises InputError when results of two models, or of two images, would lie in one file.
+
+    Many file systems take names for one that differ in case, or in the Unicode form of the same letters only.
+    """
+    owners: dict[str, str] = {}
+    for model in config.Modellist:
+        for image in config.Imagelist:
+            paths = result_paths(config, model, image)
+            of_image = (paths.pair_folder, paths.origin, paths.coarse, paths.fine, paths.restored)
+            of_image += (paths.degraded, paths.ground_truth)
+            for path, owner in ((paths.model_folder, model), *((path, image) for path in of_image)):
+                other = owners.setdefault(_folded(path), owner)
+                if other != owner:
+                    raise InputError(
+                        f"Modellist, Imagelist: results of {other} and {owner} would lie in one file, {path.name}, "
+                        "on systems that ignore case or Unicode form; rename one, or give it a run of its own"
+                    )
+
+
+def _folded(path: Path) -> str:
+    """What the most forgetful of file systems knows of a path."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", str(path)).casefold())
 
 
 def report_path(config: Config) -> Path:
