@@ -19,6 +19,8 @@ from CEM_Demo.geometry import ROI
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
+# A plan lists every draw; more of them would rather fill the memory than move a mean.
+Draws = Annotated[int, Field(gt=0, le=100_000)]
 
 # What some file system cannot have in a name, and what would lead out of the folder.
 UNSAFE_IN_NAMES = re.compile(r'[/\\:*?"<>|]|^\.{1,2}$|^$')
@@ -29,6 +31,8 @@ LONGEST_NAME = 100
 # Numbers in a config; longer ones stay text, which no key that is a number takes.
 WHOLE_NUMBER = r"[+-]?(0|[1-9][0-9]{0,30})"
 FRACTION = r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]{1,3})?|[+-]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+
+DEEPEST = 10  # brackets within brackets, of a value that is wrong but can be shown
 
 # Characters that steer a terminal or turn the text around them, lone surrogates, ends of lines.
 UNSAFE_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
@@ -54,8 +58,8 @@ class Config(BaseModel):
     h: NotNegative = Field(description="row of the ROI's top edge, in full-resolution pixels")
     ROI_size: Positive = Field(description="side of the square ROI, in full-resolution pixels")
     mask_block_size: Positive = Field(description="side of a block, in full-resolution pixels; a multiple of sr")
-    coarse_num: Positive = Field(description="interventions on every block in the coarse stage")
-    fine_num: Positive = Field(description="interventions on every block that passes to the fine stage")
+    coarse_num: Draws = Field(description="interventions on every block in the coarse stage")
+    fine_num: Draws = Field(description="interventions on every block that passes to the fine stage")
     load_previous: Literal[0, 1] | bool = Field(description="1 goes on from what an earlier run left, 0 starts anew")
     tol: float = Field(ge=0, allow_inf_nan=False, description="dB below which an effect counts as none")
     seed: NotNegative = Field(default=0, description="of the draws of patches and of their noise (default 0)")
@@ -139,8 +143,8 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
             raise InputError(f"--set {word}: write key=value")
         try:
             values[key.strip()] = yaml.load(text, _Loader)
-        except (yaml.YAMLError, RecursionError) as error:
-            reason = getattr(error, "problem", None) or "it cannot be read"
+        except yaml.YAMLError as error:
+            reason = getattr(error, "problem", None) or "a character that no text has"
             raise InputError(f"--set {key}: {reprlib.repr(text)} is not a YAML value: {reason}") from error
     try:
         return Config(**values)
@@ -156,12 +160,13 @@ def _parse(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot read this config file ({error.strerror}); {shipped}") from error
     except yaml.reader.ReaderError as error:
         raise InputError(f"{path}: no text file; a config is a list of `key: value` lines in UTF-8") from error
-    except RecursionError as error:
-        raise InputError(f"{path}: nested too deeply; a config is a list of `key: value` lines") from error
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" in line {where.line + 1}" if where else ""
-        raise InputError(f"{path}: not valid YAML{line}: {getattr(error, 'problem', error)}") from error
+        problem = getattr(error, "problem", None) or error
+        if str(problem).startswith("but "):
+            problem = f"{getattr(error, 'context', '')}, {problem}"
+        raise InputError(f"{path}: not valid YAML{line}: {problem}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise InputError(f"{path}: a config is a list of `key: value` lines, as in demo-SR_CEM.yml")
     return values
@@ -176,22 +181,25 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         event = self.peek_event()
+        problem = None
         if isinstance(event, yaml.AliasEvent):
             if isinstance(self.anchors.get(event.anchor), yaml.CollectionNode):
                 problem = f"*{event.anchor} stands for a list or a mapping; write it out"
-                raise yaml.composer.ComposerError(problem=problem, problem_mark=event.start_mark)
         elif getattr(event, "tag", None):
             problem = f"the tag {event.tag} is not read; write a plain value"
-            raise yaml.composer.ComposerError(problem=problem, problem_mark=event.start_mark)
+        elif len(self.marks) > DEEPEST:
+            problem = "nested too deeply; no key takes more than a list or a mapping of plain values"
+        if problem:
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)  # type: ignore[arg-type]
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        first: dict[Any, yaml.Node] = {}
-        for key, _ in node.value:
-            if first.setdefault(key.value if isinstance(key, yaml.ScalarNode) else id(key), key) is not key:
-                line = first[key.value].start_mark.line + 1
-                problem = f"the key {key.value} is there already, in line {line}; remove one of them"
-                raise yaml.constructor.ConstructorError(problem=problem, problem_mark=key.start_mark)
+        lines: dict[str, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in lines:
+                problem = f"the key {key.value} is there already, in line {lines[key.value]}; remove one of them"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            lines[key.value] = key.start_mark.line + 1
         return super().construct_mapping(node, deep)
 
 
@@ -208,7 +216,7 @@ def _explain(error: ValidationError) -> str:
     """The first complaint, in one line."""
     # An unknown key explains a missing one: it is often the same, mistyped.
     complaint = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
-    key = ".".join(str(part) for part in complaint["loc"][:1])
+    key = ".".join(str(part) for part in complaint["loc"][:1])[:LONGEST_NAME]
     kind, given = complaint["type"], complaint["input"]
     if kind == "missing":
         return f"the key {key} is missing ({Config.model_fields[key].description})"
@@ -226,12 +234,9 @@ def _nearest_fix(kind: str, given: Any) -> str:
     """What to write instead of a value of the wrong type."""
     if kind == "string_type" and isinstance(given, int | float | bool):
         return "; put it in quotes"
-    if (
-        kind in ("int_type", "float_type")
-        and isinstance(given, str)
-        and re.fullmatch(f"{WHOLE_NUMBER}|{FRACTION}", given.strip())
-    ):
-        return "; write it as a plain number, without quotes"
+    number = rf"\s*({WHOLE_NUMBER}|{FRACTION})\s*"
+    if kind in ("int_type", "float_type") and isinstance(given, str) and re.fullmatch(number, given):
+        return "; write it without quotes"
     if kind == "list_type" and isinstance(given, str):
         return f"; write [{given}]" if len(given) < LONGEST_NAME else "; put it in [ ]"
     return ""
@@ -250,9 +255,8 @@ def _safe_name(name: str) -> str:
         for letter in name
     )
     if unsafe or UNSAFE_IN_NAMES.search(name):
-        raise ValueError(
-            f"{reprlib.repr(name)} cannot be part of a file name; use letters, digits, '-', '_', '.', '@', '+'"
-        )
+        shown = reprlib.repr(name)
+        raise ValueError(f"{shown} cannot be part of a file name; use letters, digits, '-', '_', '.', '@', '+'")
     if len(name.encode()) > LONGEST_NAME:
         raise ValueError(f"{name[:20]!r}... is longer than {LONGEST_NAME} bytes; give it a shorter name")
     return name

@@ -17,7 +17,7 @@ from CEM_Demo.errors import InputError
 UInt8Image = NDArray[np.uint8]
 
 # Formats of raster images; others that Pillow knows run a program on the file (EPS) or read a part of the format.
-FORMATS = ("PNG", "JPEG", "MPO", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "TGA")
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "TGA")
 # Pillow's modes for one channel of more than 8 bits.
 DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L")
 MOST_LEVELS = 1 << 16

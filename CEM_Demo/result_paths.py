@@ -90,8 +90,8 @@ def check_nothing_is_shared(config: Config) -> None:
     for model in config.Modellist:
         for image in config.Imagelist:
             paths = result_paths(config, model, image)
-            of_image = (paths.pair_folder, paths.origin, paths.coarse, paths.fine, paths.restored)
-            of_image += (paths.degraded, paths.ground_truth)
+            of_pair = (paths.pair_folder, paths.origin, paths.coarse, paths.fine, paths.restored)
+            of_image = (*of_pair, paths.degraded, paths.ground_truth)
             for path, owner in ((paths.model_folder, model), *((path, image) for path in of_image)):
                 other = owners.setdefault(_folded(path), owner)
                 if other != owner:

@@ -75,7 +75,10 @@ def read_plain(path: Path) -> Any:
         InputError: the file is damaged, holds something else, or objects that only code could make.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # Of ways to read the file that are not taken here.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises whatever the broken bytes make fail
         # PyTorch's own message is a page long, and advises to read the file without care.
         raise InputError(f"{path}: not a checkpoint of plain weights: {_fault(path, str(error))}") from error
