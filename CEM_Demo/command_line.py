@@ -40,6 +40,17 @@ def exit_code(work: Callable[[], None]) -> int:
     try:
         work()
     except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        # Of a file that the user named, in a place where the system does not allow it.
+        if error.filename is None:
+            raise
+        print(f"error: {one_line(f'{error.filename}: {error.strerror}')}", file=sys.stderr)
         return 2
     return 0
+
+
+def one_line(text: str) -> str:
+    """The text without what would break the line or steer the terminal: file names and keys are the user's."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(text.split()))

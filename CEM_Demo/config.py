@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,10 +30,24 @@ from CEM_Demo.pairing import find_input, scale_of_pair
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
+# A plan lists every draw; more of them would rather fill the memory than move a mean.
+Draws = Annotated[int, Field(gt=0, le=100_000)]
 
 # What some file system cannot have in a name, and what would lead out of the folder.
-UNSAFE_IN_NAMES = re.compile(r'[/\\:*?"<>|\x00-\x1f]|^\.{1,2}$|^$')
+UNSAFE_IN_NAMES = re.compile(r'[/\\:*?"<>|]|^\.{1,2}$|^$')
+# What Windows drops from the end of a file's name, and the names under which it knows devices.
+UNSAFE_ON_WINDOWS = re.compile(r"[. ]$|^(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
 LONGEST_NAME = 100
+
+# Numbers in a config; longer ones stay text, which no key that is a number takes.
+WHOLE_NUMBER = r"[+-]?(0|[1-9][0-9]{0,30})"
+FRACTION = r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]{1,3})?|[+-]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+
+DEEPEST = 10  # brackets within brackets, of a value that is wrong but can be shown
+
+# Characters that steer a terminal or turn the text around them, lone surrogates, ends of lines.
+UNSAFE_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
+UNSAFE_DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 class Box(BaseModel):
@@ -98,8 +114,8 @@ class Config(BaseModel):
         "or such a list for each image",
     )
     mask_block_size: Positive = Field(description="side of a block, in full-resolution pixels; a multiple of sr")
-    coarse_num: Positive = Field(description="interventions on every block in the coarse stage")
-    fine_num: Positive = Field(description="interventions on every block that passes to the fine stage")
+    coarse_num: Draws = Field(description="interventions on every block in the coarse stage")
+    fine_num: Draws = Field(description="interventions on every block that passes to the fine stage")
     load_previous: Literal[0, 1] | bool = Field(description="1 goes on from what an earlier run left, 0 starts anew")
     tol: float = Field(ge=0, allow_inf_nan=False, description="dB below which an effect counts as none")
     seed: NotNegative = Field(default=0, description="of the draws of patches and of their noise (default 0)")
@@ -133,11 +149,18 @@ class Config(BaseModel):
     def _safe_prefix(cls, value: str) -> str:
         return _safe_name(value)
 
+    @field_validator("TextImg_path", "patch_path", "output_dir")
+    @classmethod
+    def _possible_path(cls, value: str) -> str:
+        if "\0" in value:
+            raise ValueError(f"{value!r} holds a NUL character, which no path can")
+        return value
+
     @field_validator("Modellist", "Imagelist")
     @classmethod
     def _safe_and_distinct(cls, names: list[str]) -> list[str]:
         for name in names:
-            _safe_name(name)
+            _safe_file_name(name)
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"{', '.join(repeated)} is listed more than once")
@@ -213,9 +236,10 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
         if not separator:
             raise InputError(f"--set {word}: write key=value")
         try:
-            values[key.strip()] = yaml.safe_load(text)
+            values[key.strip()] = yaml.load(text, _Loader)
         except yaml.YAMLError as error:
-            raise InputError(f"--set {key}: {text!r} is not a YAML value") from error
+            reason = getattr(error, "problem", None) or "a character that no text has"
+            raise InputError(f"--set {key}: {reprlib.repr(text)} is not a YAML value: {reason}") from error
     if values.get("task") != "PAIR" or "sr" in values:
         return _validated(values, path)
     scale = _scale_of_first_pair(_validated({**values, "sr": 1}, path))
@@ -238,23 +262,69 @@ def _scale_of_first_pair(config: Config) -> int:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.load(path.read_bytes(), _Loader)
     except OSError as error:
         shipped = "demo-SR_CEM.yml, demo-DN_CEM.yml and demo-DR_CEM.yml are the shipped ones"
         raise InputError(f"{path}: cannot read this config file ({error.strerror}); {shipped}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except yaml.reader.ReaderError as error:
+        raise InputError(f"{path}: no text file; a config is a list of `key: value` lines in UTF-8") from error
+    except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" in line {where.line + 1}" if where else ""
-        raise InputError(f"{path}: not valid YAML{line}: {getattr(error, 'problem', error)}") from error
+        problem = getattr(error, "problem", None) or error
+        if str(problem).startswith("but "):
+            problem = f"{getattr(error, 'context', '')}, {problem}"
+        raise InputError(f"{path}: not valid YAML{line}: {problem}") from error
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise InputError(f"{path}: a config is a list of `key: value` lines")
+        raise InputError(f"{path}: a config is a list of `key: value` lines, as in demo-SR_CEM.yml")
     return values
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML of plain values, without its traps.
+
+    No key counts twice; there are no tags, and no aliases of lists and mappings, which could multiply without end;
+    1e-3 is a number, 010 is not one, a date is text.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()
+        problem = None
+        if isinstance(event, yaml.AliasEvent):
+            if isinstance(self.anchors.get(event.anchor), yaml.CollectionNode):
+                problem = f"*{event.anchor} stands for a list or a mapping; write it out"
+        elif getattr(event, "tag", None):
+            problem = f"the tag {event.tag} is not read; write a plain value"
+        elif len(self.marks) > DEEPEST:
+            problem = "nested too deeply; no key takes more than a list or a mapping of plain values"
+        if problem:
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)  # type: ignore[arg-type]
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        lines: dict[str, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            if key.value in lines:
+                problem = f"the key {key.value} is there already, in line {lines[key.value]}; remove one of them"
+                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
+            lines[key.value] = key.start_mark.line + 1
+        return super().construct_mapping(node, deep)
+
+
+_TAG = "tag:yaml.org,2002:"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, form) for tag, form in forms if tag.removeprefix(_TAG) not in ("int", "float", "timestamp")]
+    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(f"{_TAG}int", re.compile(rf"^{WHOLE_NUMBER}$"), list("+-0123456789"))
+_Loader.add_implicit_resolver(f"{_TAG}float", re.compile(rf"^({FRACTION})$"), list("+-.0123456789"))
 
 
 def _explain(error: ValidationError) -> str:
     """The first complaint, in one line."""
-    complaint = error.errors()[0]
-    place = ".".join(str(part) for part in complaint["loc"] if part not in ("list", "mapping"))
+    # An unknown key explains a missing one: it is often the same, mistyped.
+    complaint = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
+    place = ".".join(str(part) for part in complaint["loc"] if part not in ("list", "mapping"))[:LONGEST_NAME]
     key = place.partition(".")[0]
     kind, given = complaint["type"], complaint["input"]
     if kind == "missing":
@@ -267,7 +337,20 @@ def _explain(error: ValidationError) -> str:
     reason = complaint["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         return f"{key}: {reason}" if key else reason
-    return f"{place}: {reason[0].lower()}{reason[1:]}, not {given!r} ({Config.model_fields[key].description})"
+    wrong = f"{reason[0].lower()}{reason[1:]}, not {reprlib.repr(given)}{_nearest_fix(kind, given)}"
+    return f"{place}: {wrong} ({Config.model_fields[key].description})"
+
+
+def _nearest_fix(kind: str, given: Any) -> str:
+    """What to write instead of a value of the wrong type."""
+    if kind == "string_type" and isinstance(given, int | float | bool):
+        return "; put it in quotes"
+    number = rf"\s*({WHOLE_NUMBER}|{FRACTION})\s*"
+    if kind in ("int_type", "float_type") and isinstance(given, str) and re.fullmatch(number, given):
+        return "; write it without quotes"
+    if kind == "list_type" and isinstance(given, str):
+        return f"; write [{given}]" if len(given) < LONGEST_NAME else "; put it in [ ]"
+    return ""
 
 
 def _nearest_key(key: str) -> str | None:
@@ -278,10 +361,21 @@ def _nearest_key(key: str) -> str | None:
 
 
 def _safe_name(name: str) -> str:
-    if UNSAFE_IN_NAMES.search(name):
-        raise ValueError(f"{name!r} cannot be part of a file name; use letters, digits, '-', '_', '.', '@', '+'")
+    unsafe = any(
+        unicodedata.category(letter) in UNSAFE_CATEGORIES or unicodedata.bidirectional(letter) in UNSAFE_DIRECTIONS
+        for letter in name
+    )
+    if unsafe or UNSAFE_IN_NAMES.search(name):
+        shown = reprlib.repr(name)
+        raise ValueError(f"{shown} cannot be part of a file name; use letters, digits, '-', '_', '.', '@', '+'")
     if len(name.encode()) > LONGEST_NAME:
-        raise ValueError(f"{name[:20]!r}... is longer than {LONGEST_NAME} bytes")
+        raise ValueError(f"{name[:20]!r}... is longer than {LONGEST_NAME} bytes; give it a shorter name")
+    return name
+
+
+def _safe_file_name(name: str) -> str:
+    if UNSAFE_ON_WINDOWS.search(_safe_name(name)):
+        raise ValueError(f"{name!r} is a device, or another name, on Windows; rename it")
     return name
 
 

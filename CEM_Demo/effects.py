@@ -15,7 +15,15 @@ from CEM_Demo.inference.choice import Shared
 from CEM_Demo.inference.dense import check_output
 from CEM_Demo.metrics import to_uint8
 from CEM_Demo.ModelZoo.checkpoints import sha256_of
-from CEM_Demo.preparation import Run, Subject, batch_size_for, inferences_for, load_for_run, versions
+from CEM_Demo.preparation import (
+    Run,
+    Subject,
+    batch_size_for,
+    check_networks,
+    inferences_for,
+    load_for_run,
+    versions,
+)
 from CEM_Demo.result_paths import result_paths
 from CEM_Demo.stages import Scope, run_stages
 
@@ -38,6 +46,8 @@ def compute_effects(run: Run) -> None:
         for of_rois in caches.values():
             for cache in of_rois.values():
                 cache.check()
+    done = {pair for pair, of_rois in caches.items() if run.config.load_previous and _all_complete(of_rois)}
+    check_networks(run, caches.keys() - done)
     for subject in run.subjects:
         for roi in subject.rois:
             if not subject.grid.is_aligned(roi):
@@ -46,6 +56,10 @@ def compute_effects(run: Run) -> None:
         net = load_for_run(run, model)
         for subject in run.subjects:
             _compute_image(run, model, net, subject, caches[model, subject.name])
+
+
+def _all_complete(caches: dict[ROI, Cache]) -> bool:
+    return all(cache.is_complete() for cache in caches.values())
 
 
 def _make_cache(run: Run, model: str, checkpoint_sha256: str, subject: Subject, roi: ROI) -> Cache:

@@ -2,43 +2,77 @@
 
 from __future__ import annotations
 
+import difflib
+import unicodedata
+import warnings
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 
 from CEM_Demo.errors import InputError
 
 UInt8Image = NDArray[np.uint8]
 
+# Formats of raster images; others that Pillow knows run a program on the file (EPS) or read a part of the format.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "TGA")
 # Pillow's modes for one channel of more than 8 bits.
 DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L")
+MOST_LEVELS = 1 << 16
 
 
 def read_image(path: Path) -> UInt8Image:
     """The image in a file as H x W x 3 uint8 RGB.
 
-    Grey becomes RGB, a palette its colours; alpha is dropped, not composited; 16-bit grey is scaled to 8 bits.
+    Grey becomes RGB, a palette its colours; alpha is dropped, not composited; 16 bits are scaled to 8. With a warning
+    that says so, an image is turned as its EXIF orientation asks, CMYK becomes RGB, and of several frames the first is
+    taken.
 
     Raises:
-        InputError: no such file, or no image in it.
+        InputError: no such file, no image in it, or pixels whose range is unknown.
     """
     if not path.is_file():
-        near = _sibling_names(path)
-        raise InputError(f"{path}: no such image{near}")
+        raise InputError(f"{path}: no such image{_nearest_files(path)}")
     try:
-        with Image.open(path) as image:
-            if image.mode in DEEP_GREY_MODES:
-                return _to_8_bits(np.asarray(image))
-            return np.array(image.convert("RGB"))
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise InputError(f"{path}: not a readable image ({type(error).__name__}: {error})") from error
+        return _read(path)
+    except InputError:
+        raise
+    except Image.DecompressionBombError as error:
+        most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise InputError(f"{path}: has more than the {most:,} pixels that are read; crop it") from error
+    except Exception as error:  # decoders raise whatever the broken bytes make fail
+        kinds = ", ".join(FORMATS)
+        empty = not path.stat().st_size
+        reason = "an empty file" if empty else f"not a readable image ({type(error).__name__}: {error})"
+        raise InputError(f"{path}: {reason}; give a whole file of one of the formats {kinds}") from error
+
+
+def _read(path: Path) -> UInt8Image:
+    with Image.open(path, formats=FORMATS) as image:
+        if image.mode == "F" or (image.mode in DEEP_GREY_MODES and not _is_16_bit(image)):
+            raise InputError(f"{path}: its values are not 8 or 16 bits wide; save it as an 8-bit PNG")
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1:
+            warnings.warn(f"{path}: the first of its {frames} frames is taken", stacklevel=3)
+        if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+            warnings.warn(f"{path}: turned upright, as its EXIF orientation asks", stacklevel=3)
+        if image.mode == "CMYK":
+            warnings.warn(f"{path}: converted from CMYK to RGB, without a colour profile", stacklevel=3)
+        upright = ImageOps.exif_transpose(image)
+        if upright.mode in DEEP_GREY_MODES:
+            return _to_8_bits(np.asarray(upright))
+        return np.array(upright.convert("RGB"))
+
+
+def _is_16_bit(image: Image.Image) -> bool:
+    lowest, highest = (float(value) for value in image.getextrema())  # type: ignore[arg-type]
+    return lowest >= 0 and highest < MOST_LEVELS
 
 
 def _to_8_bits(grey: NDArray[np.integer]) -> UInt8Image:
-    levels = np.rint(grey / 257).clip(0, 255).astype(np.uint8)
+    levels = np.rint(grey / 257).astype(np.uint8)
     return np.repeat(levels[..., None], 3, axis=2)
 
 
@@ -49,8 +83,19 @@ def png_bytes(image: UInt8Image) -> bytes:
     return buffer.getvalue()
 
 
-def _sibling_names(path: Path) -> str:
+def _nearest_files(path: Path) -> str:
+    """What may have been meant by a path at which there is no file."""
+    if path.is_dir():
+        return "; it is a folder"
     if not path.parent.is_dir():
-        return f"; the folder {path.parent} does not exist"
+        return f"; {path.parent} is no folder" if path.parent.exists() else f"; the folder {path.parent} does not exist"
     names = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
-    return f"; {path.parent} holds {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" if names else ""
+    if not names:
+        return f"; {path.parent} holds no files"
+    for name in names:
+        if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", path.name):
+            return f"; {path.parent} holds {name} in another Unicode form of the same letters: copy its name from there"
+    folded = {name.casefold(): name for name in names}
+    close = difflib.get_close_matches(path.name.casefold(), folded, n=1)
+    hint = f"; did you mean {folded[close[0]]}?" if close else ""
+    return f"{hint or ';'} {path.parent} holds {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.images import read_image
 
 STAGES = ("coarse", "fine")
+BUNDLED = "CEM_Demo/patches/patches.npz"
+PACKING = "pack patches with np.savez(path, patches=...), uint8 (N, p, p, 3)"
 
 
 @dataclass(frozen=True)
@@ -54,18 +55,22 @@ def load_bank(path: Path) -> PatchBank:
     elif path.is_file():
         patches = _read_packed(path)
     else:
-        raise InputError(f"patch_path: {path} does not exist; the bundled bank is CEM_Demo/patches/patches.npz")
+        raise InputError(f"patch_path: {path} does not exist; the bundled bank is {BUNDLED}")
     if patches.dtype != np.uint8 or patches.ndim != 4 or patches.shape[1] != patches.shape[2] or patches.shape[3] != 3:
-        raise InputError(f"patch_path: {path} holds {patches.dtype} {patches.shape}, not uint8 (N, p, p, 3)")
+        raise InputError(
+            f"patch_path: {path} holds {patches.dtype} {patches.shape}, not square RGB patches, uint8 (N, p, p, 3)"
+        )
     if not patches.size:
-        raise InputError(f"patch_path: {path} holds no patches")
+        raise InputError(f"patch_path: {path} holds no patches; {BUNDLED} has 10,000")
     return PatchBank(patches)
 
 
 def _read_folder(folder: Path) -> NDArray[np.uint8]:
     paths = sorted(folder.glob("*.png"))
     if not paths:
-        raise InputError(f"patch_path: the folder {folder} holds no .png patches")
+        held = sorted(entry.name for entry in folder.iterdir())
+        what = f", only {', '.join(held[:3])}{', ...' if len(held) > 3 else ''}" if held else ""
+        raise InputError(f"patch_path: the folder {folder} holds no .png patches{what}; the bundled bank is {BUNDLED}")
     patches = [read_image(path) for path in paths]
     for path, patch in zip(paths, patches, strict=True):
         if patch.shape != patches[0].shape:
@@ -77,11 +82,22 @@ def _read_folder(folder: Path) -> NDArray[np.uint8]:
 
 
 def _read_packed(path: Path) -> NDArray[np.uint8]:
+    """The array ``patches``; objects, whose pickles could run code, are not read."""
     try:
-        with np.load(path, allow_pickle=False) as content:
+        content = np.load(path, allow_pickle=False)
+        if isinstance(content, np.ndarray):
+            raise InputError(f"patch_path: {path} is a .npy file; {PACKING}")
+        with content:
+            if "patches" not in content:
+                held = ", ".join(content.files) or "nothing"
+                raise InputError(f"patch_path: {path} has no array `patches`, it holds {held}; {PACKING}")
             return np.asarray(content["patches"])
-    except (ValueError, KeyError, OSError, EOFError, IndexError, zipfile.BadZipFile) as error:
-        raise InputError(f"patch_path: {path} is no .npz file with an array `patches`") from error
+    except InputError:
+        raise
+    except Exception as error:  # the readers of archives raise whatever the broken bytes make fail
+        archive = "; unpack it and give its folder of .png files" if path.suffix in (".gz", ".tar", ".tgz") else ""
+        reason = f"{type(error).__name__}: {error}"
+        raise InputError(f"patch_path: {path} is no bank of patches ({reason}){archive or f'; {PACKING}'}") from error
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, Grid, grid_of
 from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.inference.choice import Shared, choose_inference
-from CEM_Demo.inference.dense import activation_bytes
+from CEM_Demo.inference.dense import activation_bytes, check_network
 from CEM_Demo.inference.interface import Inference
 from CEM_Demo.inference.reach import Cost
 from CEM_Demo.interventions import PatchBank, Plan, load_bank, make_plan
@@ -29,8 +30,10 @@ from CEM_Demo.ModelZoo import find, load_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import checkpoint_path
 from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
 from CEM_Demo.ModelZoo.registry import check_scale
-from CEM_Demo.result_paths import result_paths
+from CEM_Demo.result_paths import check_nothing_is_shared, result_paths
 from CEM_Demo.tasks import Scene, degradation_of, make_scene
+
+TRIAL_SIDE = 128
 
 
 @dataclass(frozen=True)
@@ -61,8 +64,11 @@ def prepare(config: Config) -> Run:
     """Find and check all that a config names.
 
     Raises:
-        InputError: a missing model, checkpoint, image or patch bank; an ROI outside an image; no such device.
+        InputError: a missing model, checkpoint, image or patch bank; an ROI outside an image; a block larger than one;
+            no such device; results that cannot be written, or not apart from each other.
     """
+    check_nothing_is_shared(config)
+    _check_writable(Path(config.output_dir))
     device = pick_device(config.device)
     checkpoints = {}
     for model in config.Modellist:
@@ -73,6 +79,7 @@ def prepare(config: Config) -> Run:
     images = {name: read_image(config.image_path(name)) for name in config.Imagelist}
     for name, image in images.items():
         _check_rois(config, image, name, name)
+        _check_block(config.mask_block_size, image, name)
     bank = load_bank(Path(config.patch_path))
     bank_digest = bank.digest
     subjects = [_make_subject(config, name, image, bank, bank_digest) for name, image in images.items()]
@@ -87,6 +94,20 @@ def _check_rois(config: Config, image: UInt8Image, name: str, description: str) 
                 f"{'rois' if config.rois else 'w, h, ROI_size'}: the ROI (columns {roi.left} to {roi.right}, rows "
                 f"{roi.top} to {roi.bottom}) reaches out of {description}, which is {width} x {height} pixels"
             )
+
+
+def _check_block(side: int, image: UInt8Image, name: str) -> None:
+    height, width = image.shape[:2]
+    if side > min(height, width):
+        raise InputError(f"mask_block_size {side} is larger than {name}, which is {width} x {height} pixels; try 8")
+
+
+def _check_writable(folder: Path) -> None:
+    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not existing.is_dir():
+        raise InputError(f"output_dir: {existing} is not a folder; give another output_dir")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"output_dir: you may not write into {existing}; give another output_dir")
 
 
 def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank, bank_digest: str) -> Subject:
@@ -125,6 +146,27 @@ def load_for_run(run: Run, model: str) -> nn.Module:
     net = load_network(model, task, scale)
     entry = find(split_name(model)[0], task)
     return EnlargeFirst(net, scale) if scale > 1 and entry.scale == 1 else net
+
+
+def check_networks(run: Run, pairs: Container[tuple[str, str]]) -> None:
+    """Try the networks on a corner of the images of all ``pairs`` (model, image): what fails is known at once.
+
+    Raises:
+        InputError: a checkpoint does not fit its network, or a network does not restore an image.
+    """
+    for model in run.config.Modellist:
+        subjects = [subject for subject in run.subjects if (model, subject.name) in pairs]
+        if subjects:
+            net = load_for_run(run, model)
+            for subject in subjects:
+                _check_network(run, net, model, subject)
+
+
+def _check_network(run: Run, net: nn.Module, model: str, subject: Subject) -> None:
+    # A corner shows what is wrong; of a huge image the whole would take long, and more memory than the run.
+    corner = subject.scene.degraded[:TRIAL_SIDE, :TRIAL_SIDE]
+    height, width = (side * subject.scene.scale for side in corner.shape[:2])
+    check_network(net, corner, (height, width), run.device, model)
 
 
 def inferences_for(run: Run, net: nn.Module, subject: Subject, rois: list[ROI]) -> list[Shared]:
@@ -169,6 +211,7 @@ def forecast(run: Run) -> Iterator[Forecast]:
     for model in run.config.Modellist:
         net = load_for_run(run, model)
         for subject in run.subjects:
+            _check_network(run, net, model, subject)
             for shared in inferences_for(run, net, subject, subject.rois):
                 batch_size = batch_size_for(run, model, shared.inference)
                 images = batch_size if shared.inference.kind == "dense" else 1

@@ -17,7 +17,7 @@ from CEM_Demo.files import write_bytes
 from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image, png_bytes, read_image
 from CEM_Demo.pages import render_page
-from CEM_Demo.result_paths import ResultPaths, report_path, result_paths
+from CEM_Demo.result_paths import ResultPaths, check_nothing_is_shared, report_path, result_paths
 from CEM_Demo.tasks import degradation_of, make_scene
 
 
@@ -52,8 +52,9 @@ def make_report(config: Config) -> Path:
     """Draw the maps of all models and images of a run and put them into one HTML file.
 
     Raises:
-        InputError: results are missing, unfinished, damaged, or do not belong to the image.
+        InputError: results are missing, unfinished, damaged, shared by two names, or do not belong to the image.
     """
+    check_nothing_is_shared(config)
     sections = [_make_section(config, image, roi) for image in config.Imagelist for roi in config.rois_of(image)]
     path = report_path(config)
     write_bytes(path, render(config, sections).encode())

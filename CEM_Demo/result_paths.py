@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 from CEM_Demo.config import Config
+from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
 from CEM_Demo.tasks import DEGRADED_SUFFIX
 
@@ -82,6 +84,36 @@ def result_paths(config: Config, model: str, image: str, roi: ROI) -> ResultPath
     name = f"{config.prefix}-R{roi if config.rois else config.ROI_size}M{config.block}"
     run = Path(config.output_dir) / f"{config.task}-CEM" / name
     return ResultPaths(run, config.task, model, image, config.coarse_num, config.fine_num)
+
+
+def check_nothing_is_shared(config: Config) -> None:
+    """Raises InputError when results of two models, or of two images, would lie in one file.
+
+    Many file systems take names for one that differ in case, or in the Unicode form of the same letters only.
+    """
+    owners: dict[str, str] = {}
+    for model in config.Modellist:
+        for image in config.Imagelist:
+            for roi in config.rois_of(image):
+                _claim(owners, result_paths(config, model, image, roi))
+
+
+def _claim(owners: dict[str, str], paths: ResultPaths) -> None:
+    """Note whose the files are; complain about those of another."""
+    of_pair = (paths.pair_folder, paths.origin, paths.coarse, paths.fine, paths.restored)
+    of_image = (*of_pair, paths.degraded, paths.ground_truth)
+    for path, owner in ((paths.model_folder, paths.model), *((path, paths.image) for path in of_image)):
+        other = owners.setdefault(_folded(path), owner)
+        if other != owner:
+            raise InputError(
+                f"Modellist, Imagelist: results of {other} and {owner} would lie in one file, {path.name}, "
+                "on systems that ignore case or Unicode form; rename one, or give it a run of its own"
+            )
+
+
+def _folded(path: Path) -> str:
+    """What the most forgetful of file systems knows of a path."""
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", str(path)).casefold())
 
 
 def report_path(config: Config) -> Path:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import runpy
+import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -81,6 +85,21 @@ def settings(tmp_path: Path, tiny_model: str) -> dict[str, Any]:
         "tol": 0.01,
         "output_dir": str(tmp_path / "out"),
         "device": "cpu",
+    }
+
+
+def run_main(script: str, *words: str) -> int:
+    """Run a script of the checkout as ``python script words...`` would, in this process; its exit code."""
+    with mock.patch.object(sys, "argv", [script, *words]), pytest.raises(SystemExit) as end:
+        runpy.run_path(str(Path(__file__).parents[1] / script), run_name="__main__")
+    return int(end.value.code or 0)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    """All that lies below a folder, hidden files and empty folders too, with the digests of the files."""
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
+        for path in folder.rglob("*")
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,8 +40,9 @@ def checkpoint_path(entry: Entry, training: str) -> Path:
         raise InputError(f"{entry.name}@{training}: no such training (known: {known}){instead}")
     path = MODEL_DIR / checkpoint.file
     if not path.is_file():
+        what = "is a folder" if path.is_dir() else "is missing"
         raise InputError(
-            f"{entry.name}@{training}: the checkpoint {checkpoint.file} is missing; "
+            f"{entry.name}@{training}: the checkpoint {checkpoint.file} {what}; "
             f"put it into {MODEL_DIR}, from {PUBLISHED_AT}{instead}"
         )
     return path
@@ -59,17 +60,48 @@ def sha256_of(path: Path) -> str:
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """The state dict in a checkpoint file, out of whatever wraps it.
 
-    Checkpoints are untrusted: nothing but tensors and plain containers is unpickled.
-
     Raises:
         InputError: the file is not a checkpoint of plain weights.
     """
+    return unwrap(read_plain(path), path)
+
+
+def read_plain(path: Path) -> Any:
+    """What ``torch.save`` put into a file, on the CPU.
+
+    Such files are untrusted: nothing but tensors and plain containers is unpickled, and no code is run.
+
+    Raises:
+        InputError: the file is damaged, holds something else, or objects that only code could make.
+    """
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{path}: not a checkpoint of plain weights ({reason})") from error
-    return unwrap(content, path)
+        with warnings.catch_warnings():
+            # Of ways to read the file that are not taken here.
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the unpickler raises whatever the broken bytes make fail
+        # PyTorch's own message is a page long, and advises to read the file without care.
+        raise InputError(f"{path}: not a checkpoint of plain weights: {_fault(path, str(error))}") from error
+
+
+def _fault(path: Path, complaint: str) -> str:
+    """What is wrong with a file that PyTorch does not read, and what to do about it."""
+    again = f"fetch it again, from {PUBLISHED_AT} if it is a published one"
+    with path.open("rb") as file:
+        start = file.read(512).lstrip()
+    if not start:
+        return f"the file is empty; {again}"
+    if start.startswith(b"<"):
+        return f"it is a web page, as a failed download leaves; {again}"
+    if start.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS; run git lfs pull to get the file itself"
+    # With what PyTorch calls an unsupported global, a pickle names the code that it would have run.
+    objects = re.search(r"GLOBAL ([\w.]+) was not an allowed", complaint)
+    if objects:
+        return f"it holds objects of {objects[1]}, which is not run; save the network's state_dict() alone"
+    if "TorchScript" in complaint:
+        return "it is a TorchScript program; save the network's state_dict() instead"
+    return f"it is damaged, or of another format; {again}"
 
 
 def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
@@ -78,19 +110,24 @@ def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     if not isinstance(content, Mapping) or not content:
-        raise InputError(f"{path}: holds no state dict")
+        raise InputError(f"{path}: holds no state dict; save the network's state_dict()")
     strangers = [key for key, value in content.items() if not isinstance(value, Tensor)]
     if strangers:
-        raise InputError(f"{path}: {strangers[0]!r} is not a tensor, so this is no state dict")
-    prefix = "module." if all(key.startswith("module.") for key in content) else ""
-    return {key.removeprefix(prefix): value for key, value in content.items()}
+        known = ", ".join(WRAPPERS)
+        raise InputError(
+            f"{path}: {strangers[0]!r} is not a tensor, so this is no state dict; save the network's state_dict(), "
+            f"alone or under one of {known}"
+        )
+    state = {str(key): value for key, value in content.items()}
+    prefix = "module." if all(key.startswith("module.") for key in state) else ""
+    return {key.removeprefix(prefix): value for key, value in state.items()}
 
 
 def load_strictly(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     """Load weights; every parameter is set and every weight used.
 
     Raises:
-        InputError: names the first missing, unknown or misshapen key.
+        InputError: names the first missing, unknown or misshapen key, or one that is no number.
     """
     expected = net.state_dict()
     missing = [key for key in expected if key not in state]
@@ -98,9 +135,23 @@ def load_strictly(net: nn.Module, state: Mapping[str, Tensor], name: str) -> Non
     misshapen = [key for key in expected if key in state and expected[key].shape != state[key].shape]
     for keys, complaint in ((missing, "missing"), (unknown, "unknown"), (misshapen, "of another shape")):
         if keys:
-            more = f" and {len(keys) - 3} more" if len(keys) > 3 else ""
-            raise InputError(f"the checkpoint does not fit {name}: {complaint}: {', '.join(keys[:3])}{more}")
+            found = f"{complaint}: {_first_of(keys)}"
+            raise InputError(f"the checkpoint does not fit {name}: {found}; give it the weights of this very network")
+    coded = [key for key in expected if expected[key].is_floating_point() and not _is_plain(state[key])]
+    if coded:
+        raise InputError(f"the checkpoint of {name} is quantised or sparse: {_first_of(coded)}; save plain float32")
+    broken = [key for key, value in state.items() if value.isnan().any()]
+    if broken:
+        raise InputError(f"the checkpoint of {name} holds NaN: {_first_of(broken)}; take one from before that happened")
     net.load_state_dict(dict(state))
+
+
+def _first_of(keys: list[str]) -> str:
+    return f"{', '.join(keys[:3])}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}"
+
+
+def _is_plain(value: Tensor) -> bool:
+    return value.is_floating_point() and value.layout == torch.strided and not value.is_meta
 
 
 def load_entry(net: nn.Module, entry: Entry, training: str) -> nn.Module:
@@ -109,5 +160,5 @@ def load_entry(net: nn.Module, entry: Entry, training: str) -> nn.Module:
     published = entry.checkpoints[training].sha256
     if published is not None and (found := sha256_of(path)) != published:
         warnings.warn(f"{path.name} is not the published file: SHA-256 {found}, published {published}", stacklevel=3)
-    load_strictly(net, read_state_dict(path), f"{entry.name}@{training}")
+    load_strictly(net, read_state_dict(path), f"{entry.name}@{training} ({path})")
     return net.eval()

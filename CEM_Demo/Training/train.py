@@ -18,7 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import trange
 
+from CEM_Demo.errors import InputError
 from CEM_Demo.files import write_atomically
+from CEM_Demo.ModelZoo.checkpoints import read_plain
 from CEM_Demo.Training.data import TrainingPairs
 
 # Fewer channels than this on either side of a convolution are an image's.
@@ -68,12 +70,22 @@ class TrainingState:
             torch.save(content, file)
 
     def restore(self, path: Path) -> None:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        self.net.load_state_dict(content["net"])
-        self.average.load_state_dict(content["average"])
-        for optimizer, stored in zip(self.optimizers, content["optimizers"], strict=True):
-            optimizer.load_state_dict(stored)
-        self.step, self.seconds = content["step"], content["seconds"]
+        """Go on from what :meth:`save` wrote.
+
+        Raises:
+            InputError: the file is not the state of a training of this network.
+        """
+        content = read_plain(path)
+        try:
+            self.net.load_state_dict(content["net"])
+            self.average.load_state_dict(content["average"])
+            for optimizer, stored in zip(self.optimizers, content["optimizers"], strict=True):
+                optimizer.load_state_dict(stored)
+            self.step, self.seconds = int(content["step"]), float(content["seconds"])
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(
+                f"--state {path}: not the state of a training of this network; remove it, or give another --state"
+            ) from error
 
 
 def learning_rate_factor(step: int, recipe: Recipe) -> float:

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from CEM_Demo.errors import InputError
+
 # Channel means (RGB, 0..1) of the DIV2K training photographs.
 DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 
@@ -114,14 +116,14 @@ def upsampler(width: int, scale: int, rectified: bool = False) -> nn.Sequential:
     ``rectified`` puts a ReLU between each convolution and its shuffle.
 
     Raises:
-        ValueError: ``scale`` is neither 3 nor a power of two.
+        InputError: ``scale`` is neither 3 nor a power of two.
     """
     if scale == 3:
         factors = [3]
     elif scale > 0 and scale & (scale - 1) == 0:
         factors = [2] * (scale.bit_length() - 1)
     else:
-        raise ValueError(f"scale {scale} is neither 3 nor a power of two")
+        raise InputError(f"scale {scale} is neither 3 nor a power of two; set sr to 2, 3 or 4")
     stages: list[nn.Module] = []
     for factor in factors:
         stages += [convolution(width, width * factor**2), *([nn.ReLU()] if rectified else []), nn.PixelShuffle(factor)]
