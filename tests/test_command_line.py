@@ -52,6 +52,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"input_path": "inputs"}, "input_path is a key of task PAIR, not of DN"),
     ({"degradation": "degrade.py:blur"}, "degradation is a key of task PAIR, not of DN"),
     ({"task": "PAIR"}, "the key input_path is missing"),
+    ({"task": "PAIR", "input_path": "a/../b", "TextImg_path": "b"}, "input_path is the folder TextImg_path"),
     ({"task": "PAIR", "input_path": "nowhere"}, "input_path: the folder nowhere does not exist"),
     ({"Modellist": "Tiny"}, "Modellist: input should be a valid list"),
     ({"Modellist": []}, "Modellist: "),
