@@ -175,6 +175,8 @@ class Config(BaseModel):
                 raise ValueError(f"{key} is a key of task {task}, not of {self.task}; leave it out")
         if self.task == "PAIR" and self.input_path is None:
             raise ValueError("the key input_path is missing; task PAIR needs the folder of the degraded inputs")
+        if self.input_path is not None and Path(self.input_path).resolve() == Path(self.TextImg_path).resolve():
+            raise ValueError("input_path is the folder TextImg_path, so every image would be its own input")
         if self.mask_block_size % self.sr:
             below = self.mask_block_size // self.sr * self.sr or self.sr
             raise ValueError(f"mask_block_size {self.mask_block_size} is no multiple of sr {self.sr}; try {below}")

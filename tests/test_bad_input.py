@@ -93,6 +93,7 @@ KEYS: list[tuple[Settings, str]] = [
     ({"degradation": "degrade.py:blur"}, "degradation is a key of task PAIR, not of DN"),
     ({"task": "PAIR"}, "the key input_path is missing"),
     ({"task": "PAIR", "input_path": "nowhere"}, "input_path: the folder nowhere does not exist"),
+    ({"task": "PAIR", "input_path": "a/../b", "TextImg_path": "b"}, "input_path is the folder TextImg_path"),
     ({"Modellist": "Tiny"}, "Modellist: input should be a valid list, not 'Tiny'; write [Tiny]"),
     ({"Modellist": []}, "Modellist: "),
     ({"Modellist": [None]}, "Modellist: input should be a valid string, not None"),
