@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import nn
 from tqdm import tqdm
 
-from CEM_Demo.cache import Cache, Effects
-from CEM_Demo.device import use_exact_arithmetic
+from CEM_Demo.cache import Cache, Effects, blank
+from CEM_Demo.device import cpu_threads, describe_device, use_exact_arithmetic
 from CEM_Demo.figures import with_roi_box
 from CEM_Demo.geometry import ROI, Grid
 from CEM_Demo.inference.dense import check_output
@@ -20,7 +20,8 @@ from CEM_Demo.inference.interface import Inference
 from CEM_Demo.interventions import PatchBank, Plan
 from CEM_Demo.metrics import psnr, squared_errors, to_uint8
 from CEM_Demo.ModelZoo.checkpoints import sha256_of
-from CEM_Demo.preparation import Run, Subject, batch_size_for, inference_for, load_for_run, versions
+from CEM_Demo.preparation import Run, Subject, batch_size_for, inference_for, load_for_run
+from CEM_Demo.provenance import digest_of, versions
 from CEM_Demo.result_paths import result_paths
 from CEM_Demo.tasks import Scene
 
@@ -41,8 +42,9 @@ def compute_effects(run: Run) -> None:
         for model, digest in digests.items()
         for subject in run.subjects
     }
-    if run.config.load_previous:
-        for cache in caches.values():
+    for cache in caches.values():
+        cache.check_free()
+        if run.config.load_previous:
             cache.check()
     for subject in run.subjects:
         if not subject.grid.is_aligned(run.config.roi):
@@ -50,19 +52,17 @@ def compute_effects(run: Run) -> None:
     for model in run.config.Modellist:
         net = load_for_run(run, model)
         for subject in run.subjects:
-            cache = caches[model, subject.name]
-            with cache.locked():
-                _compute_pair(run, model, net, subject, cache)
+            _compute_pair(run, model, net, subject, caches[model, subject.name])
 
 
 def _make_cache(run: Run, model: str, checkpoint_sha256: str, subject: Subject) -> Cache:
     provenance = {
         **subject.provenance,
         "checkpoint_sha256": checkpoint_sha256,
-        "device": run.device.type,
+        "device": describe_device(run.device),
         "versions": versions(),
     }
-    return Cache(result_paths(run.config, model, subject.name), provenance)
+    return Cache(result_paths(run.config, model, subject.name), provenance, run.config.inference)
 
 
 def _compute_pair(run: Run, model: str, net: nn.Module, subject: Subject, cache: Cache) -> None:
@@ -70,30 +70,41 @@ def _compute_pair(run: Run, model: str, net: nn.Module, subject: Subject, cache:
     if config.load_previous and cache.is_complete():
         print(f"{model} {subject.name}: already computed")
         return
-    inference = inference_for(run, net, subject)
-    fresh = Effects(
-        origin=0.0,
-        coarse=np.zeros((*grid.shape, config.coarse_num)),
-        fine=np.zeros((*grid.shape, config.fine_num)),
-        inference=inference.kind,
-        reached=inference.reaches(np.argwhere(np.ones(grid.shape)) * grid.block).reshape(grid.shape),
-        batch_size=batch_size_for(run, model, inference),
-    )
-    effects = cache.resume(fresh) if config.load_previous else fresh
-    restored = inference.baseline()
-    check_output(restored, (scene.ground_truth.shape[0], scene.ground_truth.shape[1]), model)
-    picture = to_uint8(restored).permute(1, 2, 0).cpu().numpy()
-    if not effects.progress.coarse:
-        cache.begin(effects)
-    cache.write_pictures(scene.ground_truth, scene.degraded, picture, with_roi_box(picture, config.roi))
-    measure = _measurer(inference, scene, grid, run.bank, config.roi, run.device)
-    effects.origin = float(measure_roi(to_uint8(restored[None]), scene, config.roi)[0])
-    label = f"{model} {subject.name}"
-    _run_stage("coarse", subject.coarse, measure, effects, cache, label)
-    passing = passes_to_fine(effects.origin, effects.coarse, config.tol)
-    fine_plan = subject.fine.of_blocks(passing)
-    effects.progress.fine_planned = len(fine_plan)
-    _run_stage("fine", fine_plan, measure, effects, cache, label)
+    earlier = cache.earlier() if config.load_previous else None
+    threads, kind = (earlier["threads"], earlier["inference"]) if earlier else (torch.get_num_threads(), None)
+    with cpu_threads(threads):
+        inference = inference_for(run, net, subject, kind)
+        restored = inference.baseline()
+        check_output(restored, (scene.ground_truth.shape[0], scene.ground_truth.shape[1]), model)
+        picture = to_uint8(restored).permute(1, 2, 0).cpu().numpy()
+        fresh = Effects(
+            origin=float(measure_roi(to_uint8(restored[None]), scene, config.roi)[0]),
+            coarse=np.zeros((*grid.shape, config.coarse_num)),
+            fine=np.zeros((*grid.shape, config.fine_num)),
+            inference=inference.kind,
+            reached=inference.reaches(np.argwhere(np.ones(grid.shape)) * grid.block).reshape(grid.shape),
+            batch_size=batch_size_for(run, model, inference),
+            threads=threads,
+            restored_sha256=digest_of(picture),
+        )
+        measure = _measurer(inference, scene, grid, run.bank, config.roi, run.device)
+        # Nothing is written before here: a network that does not work leaves no trace.
+        with cache.locked():
+            effects = fresh
+            if config.load_previous:
+                cache.check()  # again: another process may have come first
+                effects = cache.resume(fresh)
+            cache.recover("coarse", subject.coarse, effects)
+            if not effects.progress.coarse:
+                cache.begin(effects)
+            boxed = with_roi_box(picture, config.roi)
+            cache.write_baseline(effects, scene.ground_truth, scene.degraded, picture, boxed)
+            label = f"{model} {subject.name}"
+            _run_stage("coarse", subject.coarse, measure, effects, cache, label)
+            fine_plan = subject.fine.of_blocks(passes_to_fine(effects.origin, effects.coarse, config.tol))
+            cache.recover("fine", fine_plan, effects)
+            effects.progress.fine_planned = len(fine_plan)
+            _run_stage("fine", fine_plan, measure, effects, cache, label)
 
 
 def passes_to_fine(origin: float, coarse: NDArray[np.float64], tol: float) -> NDArray[np.bool_]:
@@ -127,20 +138,25 @@ def measure_roi(restored: torch.Tensor, scene: Scene, roi: ROI) -> NDArray[np.fl
 
 
 def _run_stage(stage: str, plan: Plan, measure: Measure, effects: Effects, cache: Cache, label: str) -> None:
-    """Run what is left of a stage, batch by batch, saving now and then and at the end."""
+    """Run what is left of a stage, batch by batch, saving now and then, at the end, and when interrupted."""
     values: NDArray[np.float64] = getattr(effects, stage)
     done: int = getattr(effects.progress, stage)
     saved = time.monotonic()
-    with tqdm(total=len(plan), initial=done, desc=f"{label} {stage}", unit="intervention") as bar:
-        # Batches start at multiples of their size, so that a resumed run has the very batches of an uninterrupted one.
-        for start in range(done, len(plan), effects.batch_size):
-            begin = time.monotonic()
-            batch = plan[start : start + effects.batch_size]
-            values[batch.rows, batch.columns, batch.draws] = measure(batch)
-            setattr(effects.progress, stage, start + len(batch))
-            effects.seconds += time.monotonic() - begin
-            bar.update(len(batch))
-            if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-                cache.write(effects)
-                saved = time.monotonic()
-    cache.write(effects)
+    try:
+        with tqdm(total=len(plan), initial=done, desc=f"{label} {stage}", unit="intervention") as bar:
+            # Batches start at multiples of their size, so that a resumed run has those of an uninterrupted one.
+            for start in range(done, len(plan), effects.batch_size):
+                begin = time.monotonic()
+                batch = plan[start : start + effects.batch_size]
+                values[batch.rows, batch.columns, batch.draws] = measure(batch)
+                setattr(effects.progress, stage, start + len(batch))
+                effects.seconds += time.monotonic() - begin
+                bar.update(len(batch))
+                if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+                    cache.write(stage, effects)
+                    saved = time.monotonic()
+    except KeyboardInterrupt:
+        blank(values, plan[getattr(effects.progress, stage) :])  # of a batch that may be cut short
+        cache.write(stage, effects)
+        raise
+    cache.write(stage, effects)

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-import PIL
 import torch
 from torch import nn
 
@@ -28,6 +24,7 @@ from CEM_Demo.interventions import PatchBank, Plan, load_bank, make_plan
 from CEM_Demo.ModelZoo import find, load_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import checkpoint_path
 from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
+from CEM_Demo.provenance import digest_of, of_config
 from CEM_Demo.result_paths import result_paths
 from CEM_Demo.tasks import Scene, make_scene
 
@@ -92,23 +89,14 @@ def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank,
         make_plan(config.seed, name, stage, grid.shape, draws, len(bank))
         for stage, draws in (("coarse", config.coarse_num), ("fine", config.fine_num))
     )
-    keys = ("task", "sr", "w", "h", "ROI_size", "mask_block_size", "coarse_num", "fine_num", "tol", "seed", "inference")
-    provenance = {key: getattr(config, key) for key in keys}
-    provenance["plan_sha256"] = hashlib.sha256((coarse.digest + fine.digest).encode()).hexdigest()
-    provenance["image_sha256"] = hashlib.sha256(image.tobytes()).hexdigest()
-    provenance["bank_sha256"] = bank_digest
-    return Subject(name, scene, grid, coarse, fine, provenance)
-
-
-def versions() -> dict[str, str]:
-    """Of what may move the numbers."""
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-        "pillow": PIL.__version__,
+    provenance = {
+        **of_config(config),
+        "plan_sha256": hashlib.sha256((coarse.digest + fine.digest).encode()).hexdigest(),
+        "image_sha256": digest_of(scene.ground_truth),
+        "degraded_sha256": digest_of(scene.degraded),
+        "bank_sha256": bank_digest,
     }
+    return Subject(name, scene, grid, coarse, fine, provenance)
 
 
 def load_for_run(run: Run, model: str) -> nn.Module:
@@ -119,10 +107,10 @@ def load_for_run(run: Run, model: str) -> nn.Module:
     return EnlargeFirst(net, scale) if scale > 1 and entry.scale == 1 else net
 
 
-def inference_for(run: Run, net: nn.Module, subject: Subject) -> Inference:
-    """A model's inference on an image, of the kind that the config asks for."""
+def inference_for(run: Run, net: nn.Module, subject: Subject, kind: str | None = None) -> Inference:
+    """A model's inference on an image, of a kind, or of the one that the config asks for."""
     config = run.config
-    return choose_inference(net, subject.scene.degraded, config.roi, config.block, run.device, config.inference)
+    return choose_inference(net, subject.scene.degraded, config.roi, config.block, run.device, kind or config.inference)
 
 
 def batch_size_for(run: Run, model: str, inference: Inference) -> int:
