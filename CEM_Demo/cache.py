@@ -251,9 +251,11 @@ def read_manifest(paths: ResultPaths) -> dict[str, Any] | None:
         content = json.loads(paths.manifest.read_text(encoding="utf-8"))
         float(content["wall_seconds"])
         sealed = content["seal"] == _seal(content)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except OSError as error:
+        raise InputError(f"{paths.manifest} cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{paths.manifest} is damaged; {WAYS_ON}") from error
     if not sealed:
         raise InputError(f"{paths.manifest} is damaged, or was edited; {WAYS_ON}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO
@@ -85,6 +85,7 @@ def sole_writer(folder: Path, patience: float = 0) -> Iterator[None]:
         InputError: another process holds it, or the file system gives none.
     """
     lock = FileLock(folder / LOCK)
+    made = [parent for parent in (folder / LOCK, folder, *folder.parents) if not parent.exists()]
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -94,6 +95,7 @@ def sole_writer(folder: Path, patience: float = 0) -> Iterator[None]:
             f"{folder} is being written by another process; wait for it, or give this run another prefix"
         ) from error
     except (OSError, NotImplementedError) as error:
+        _remove_empty(made)
         raise InputError(
             f"{folder / LOCK} cannot be locked ({_reason(error)}), and without a lock two processes could write the "
             "same results; choose an output_dir on a file system that can be written and locked"
@@ -119,6 +121,12 @@ def writing(path: Path) -> Iterator[None]:
             f"{path} cannot be written ({_reason(error)}); what was saved before stays valid, so make room or rights "
             "there and start again, or write elsewhere"
         ) from error
+
+
+def _remove_empty(paths: list[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _reason(error: Exception) -> str:

@@ -10,7 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -27,18 +27,22 @@ CALLS = ("mkdir", "open", "fsync", "chmod", "replace", "unlink")
 def finish(work: Work) -> float:
     """Do the work in a child, which must succeed; returns the seconds it took."""
     begin = time.monotonic()
-    child, log = _fork(work)
-    status = os.waitpid(child, 0)[1]
-    assert status == 0, Path(log).read_text()
+    assert not _was_killed(*_fork(work))
     return time.monotonic() - begin
+
+
+def together(works: list[Work]) -> None:
+    """Do works in children of their own at the same time; all must succeed."""
+    for child, log in [_fork(work) for work in works]:
+        assert not _was_killed(child, log)
 
 
 def killed_after(seconds: float, work: Work) -> bool:
     """Do the work in a child and kill it after some time; False if it was done before."""
-    child, _ = _fork(work)
+    child, log = _fork(work)
     time.sleep(seconds)
     os.kill(child, signal.SIGKILL)
-    return _was_killed(child)
+    return _was_killed(child, log)
 
 
 def killed_at(number: int, work: Work) -> bool:
@@ -49,7 +53,7 @@ def killed_at(number: int, work: Work) -> bool:
         _before_changes(lambda: os.kill(os.getpid(), signal.SIGKILL) if next(count) == number else None)
         work()
 
-    return _was_killed(_fork(mortal)[0])
+    return _was_killed(*_fork(mortal))
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -73,28 +77,30 @@ def _without_time(content: bytes) -> bytes:
     return b"\n".join(line for line in content.splitlines() if b"wall_seconds" not in line)
 
 
-def _fork(work: Work) -> tuple[int, str]:
-    handle, log = tempfile.mkstemp()
+def _fork(work: Work) -> tuple[int, IO[bytes]]:
+    """A child that does the work, and the file of all that it prints."""
+    log = tempfile.TemporaryFile()  # noqa: SIM115
     child = os.fork()
     if child:
-        os.close(handle)
         return child, log
     status = 1
     try:
-        os.dup2(handle, 1)
-        os.dup2(handle, 2)
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
         torch.set_num_threads(1)  # the parent's pool of threads did not come along
         work()
         status = 0
     except BaseException:
-        os.write(handle, traceback.format_exc().encode())
+        os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(status)
 
 
-def _was_killed(child: int) -> bool:
+def _was_killed(child: int, log: IO[bytes]) -> bool:
     status = os.waitpid(child, 0)[1]
-    assert status in (0, signal.SIGKILL), "the child failed"
+    with log:
+        log.seek(0)
+        assert status in (0, signal.SIGKILL), log.read().decode()
     return status != 0
 
 
