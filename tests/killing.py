@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import tempfile
 import time
@@ -57,9 +58,10 @@ def killed_at(number: int, work: Work) -> bool:
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """All files below a folder, the time that a manifest gives masked."""
+    """All files below a folder, without the computing time that manifests and reports give."""
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-    return {name: _without_time(content) if name.endswith(".json") else content for name, content in found.items()}
+    texts = (".json", ".html")
+    return {name: _without_time(content) if name.endswith(texts) else content for name, content in found.items()}
 
 
 def assert_whole(folder: Path) -> None:
@@ -74,7 +76,7 @@ def assert_whole(folder: Path) -> None:
 
 
 def _without_time(content: bytes) -> bytes:
-    return b"\n".join(line for line in content.splitlines() if b"wall_seconds" not in line)
+    return b"\n".join(line for line in content.splitlines() if not re.search(rb"wall_seconds|Computed in", line))
 
 
 def _fork(work: Work) -> tuple[int, IO[bytes]]:
