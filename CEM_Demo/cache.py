@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -11,21 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 from scipy.io import loadmat, savemat
 
 from CEM_Demo.errors import InputError
-from CEM_Demo.files import write_bytes
-from CEM_Demo.images import UInt8Image, png_bytes
+from CEM_Demo.files import LOCK, remove, remove_leftovers, sole_writer, write_bytes
+from CEM_Demo.images import UInt8Image, png_bytes, read_image
+from CEM_Demo.interventions import Plan
+from CEM_Demo.provenance import differences, digest_of
 from CEM_Demo.result_paths import ResultPaths
-from CEM_Demo.tasks import Degradation
-
-# What runs had whose manifests do not tell it yet.
-EARLIER_DEFAULTS = {"sigma": Degradation.sigma, "rain": Degradation.rain}
 
 # SciPy puts the date into a .mat file's 116 bytes of text; without it equal arrays make equal files.
 MAT_HEADER = b"MATLAB 5.0 MAT-file, Causal Effect Map".ljust(116)
+
+WAYS_ON = "set load_previous: 0 to compute anew, or another prefix to keep both"
+MENDING = "run demo_causal_effect_calculation.py with load_previous: 1 to mend it"
+
+# How long a process waits for another one that writes what the models of a run share; that takes milliseconds.
+PATIENCE_SECONDS = 60.0
 
 
 @dataclass
@@ -43,7 +47,7 @@ class Progress:
 
 @dataclass
 class Effects:
-    """The measured PSNRs (dB) of one model on one image.
+    """The measured PSNRs (dB) of one model on one ROI of an image.
 
     Attributes:
         origin: PSNR of the ROI without intervention.
@@ -52,7 +56,10 @@ class Effects:
         inference: dense or incremental.
         reached: rows x columns, False for blocks whose effect is exactly zero since they cannot reach the ROI.
         batch_size: interventions restored at a time; kept on resuming, since it can move the last digits.
+        threads: of the CPU; kept on resuming for the same reason.
+        restored_sha256: digest of the untouched image's restoration; empty where nothing is kept on disk.
         seconds: computing time so far.
+        digests: of the stages, as they were last saved.
     """
 
     origin: float
@@ -61,8 +68,11 @@ class Effects:
     inference: str
     reached: NDArray[np.bool_]
     batch_size: int
+    threads: int
+    restored_sha256: str = ""
     progress: Progress = field(default_factory=Progress)
     seconds: float = 0.0
+    digests: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,11 +81,13 @@ class Cache:
 
     Attributes:
         provenance: all that decides the numbers; results of another provenance are never mixed in.
+        inference: what the config asks for.
         rois: the ROIs of the image that the run asks for.
     """
 
     paths: ResultPaths
     provenance: dict[str, Any]
+    inference: str
     rois: list[str]
 
     @contextlib.contextmanager
@@ -83,40 +95,47 @@ class Cache:
         """Hold the only right to write.
 
         Raises:
-            InputError: another process holds it.
+            InputError: another process holds it, or it cannot be had.
         """
-        self.paths.pair_folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.paths.pair_folder / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            raise InputError(
-                f"{self.paths.pair_folder} is being written by another process; "
-                "wait for it, or give this run another prefix"
-            ) from error
-        try:
+        with sole_writer(self.paths.pair_folder):
             yield
-        finally:
-            lock.release()
+
+    def check_free(self) -> None:
+        """Raises InputError when another process is writing here; writes nothing."""
+        if (self.paths.pair_folder / LOCK).exists():
+            with self.locked():
+                pass
 
     def check(self) -> None:
         """Raises InputError when an earlier run's results are here that this run must not go on from."""
-        earlier = read_manifest(self.paths)
-        ways_on = "set load_previous: 0 to compute anew, or another prefix to keep both"
+        paths, earlier = self.paths, read_manifest(self.paths)
         if earlier is None:
-            if self.paths.coarse.exists():
-                raise InputError(f"{self.paths.coarse} has no manifest, so it cannot be gone on from; {ways_on}")
+            strangers = [path for path in (paths.coarse, paths.fine, paths.origin) if path.exists()]
+            if strangers:
+                raise InputError(f"{strangers[0]} has no manifest, so it cannot be gone on from; {WAYS_ON}")
             return
-        told = EARLIER_DEFAULTS | earlier["provenance"]
-        differing = [key for key, value in self.provenance.items() if told.get(key) != value]
-        if differing:
-            changes = ", ".join(f"{key} was {told.get(key)!r}" for key in differing)
-            raise InputError(f"{self.paths.manifest.parent} was computed differently: {changes}; {ways_on}")
+        changes = differences(earlier["provenance"], self.provenance)
+        if self.inference not in ("auto", earlier["inference"]):
+            changes.append(f"inference was {earlier['inference']}, is now {self.inference}")
+        self._refuse(changes)
+
+    def _refuse(self, changes: list[str]) -> None:
+        if changes:
+            raise InputError(f"{self.paths.pair_folder} was computed differently: {'; '.join(changes)}; {WAYS_ON}")
+
+    def earlier(self) -> dict[str, Any] | None:
+        """The manifest of an earlier run that left something to go on from."""
+        manifest = read_manifest(self.paths)
+        return manifest if manifest and manifest["progress"]["coarse"] else None
 
     def is_complete(self) -> bool:
-        """Whether an earlier run finished."""
-        manifest = read_manifest(self.paths)
-        return manifest is not None and Progress(**manifest["progress"]).complete
+        """Whether an earlier run finished, and all that it wrote is still there and whole."""
+        if not self.paths.restored_with_roi.is_file():
+            return False
+        try:
+            return read_effects(self.paths).manifest is not None
+        except InputError:
+            return False
 
     def began_with_the_same_rois(self) -> bool:
         """Whether an earlier run was asked for the ROIs of this one, so that they shared their batches."""
@@ -124,46 +143,78 @@ class Cache:
         return manifest is not None and manifest["rois"] == self.rois
 
     def resume(self, fresh: Effects) -> Effects:
-        """``fresh`` filled with what an earlier run of the same provenance finished."""
-        manifest = read_manifest(self.paths)
+        """``fresh``, or what an earlier run of the same provenance left; :meth:`recover` fills in the stages.
+
+        Raises:
+            InputError: the untouched image's restoration is no longer the same, so the effects would not be either.
+        """
+        manifest = self.earlier()
         if manifest is None:
             return fresh
-        progress = Progress(**manifest["progress"])
-        seconds, batch_size = manifest["wall_seconds"], manifest["batch_size"]
-        effects = replace(fresh, progress=progress, seconds=seconds, batch_size=batch_size)
-        for stage, path in (("coarse", self.paths.coarse), ("fine", self.paths.fine)):
-            if getattr(progress, stage):
-                stored = read_mat(path)
-                expected = getattr(fresh, stage).shape
-                if stored.shape != expected:
-                    raise InputError(f"{path} holds {stored.shape} values, not {expected}; compute anew")
-                setattr(effects, stage, stored)
-        return effects
+        now = {"the PSNR (dB) of the ROI without intervention": fresh.origin, "inference": fresh.inference}
+        self._refuse(differences(dict(zip(now, (manifest["origin"], manifest["inference"]), strict=True)), now))
+        return replace(
+            fresh,
+            progress=Progress(**manifest["progress"]),
+            seconds=manifest["wall_seconds"],
+            batch_size=manifest["batch_size"],
+            digests=manifest["digests"],
+        )
+
+    def recover(self, stage: str, plan: Plan, effects: Effects) -> None:
+        """Fill in what an earlier run finished of a stage; where its file is lost, say so and set progress back."""
+        path, done = getattr(self.paths, stage), getattr(effects.progress, stage)
+        if not done:
+            return
+        try:
+            stored = read_mat(path)
+            if stored.shape != getattr(effects, stage).shape:
+                raise InputError(f"{path} is damaged")
+            # Killed between its two files, a run left more than its manifest vouches for.
+            blank(stored, plan[done:])
+            _check_digest(stored, effects.digests[stage], path)
+        except InputError as error:
+            print(f"{error}: the {stage} stage{' and all after it' * (stage == 'coarse')} is computed again")
+            effects.progress = Progress() if stage == "coarse" else replace(effects.progress, fine=0)
+            effects.digests = {} if stage == "coarse" else {"coarse": effects.digests["coarse"]}
+        else:
+            setattr(effects, stage, stored)
 
     def begin(self, effects: Effects) -> None:
-        """Take the place of an earlier run: first a manifest of nothing done, then its files go."""
+        """Take the place of an earlier run: its files go, and a manifest of nothing done comes."""
+        paths = [self.paths]
+        with contextlib.suppress(InputError):
+            if manifest := read_manifest(self.paths):
+                earlier = {key: manifest["provenance"][key] for key in ("coarse_num", "fine_num")}
+                paths.append(replace(self.paths, **earlier))
+        for old in paths:
+            for path in (old.origin, old.coarse, old.fine, old.overlay, old.colour_bar, old.pie):
+                remove(path)
         self._write_manifest(effects)
-        paths = self.paths
-        for path in (paths.origin, paths.coarse, paths.fine, paths.overlay, paths.colour_bar, paths.pie):
-            path.unlink(missing_ok=True)
 
-    def write_pictures(
-        self, ground_truth: UInt8Image, degraded: UInt8Image, restored: UInt8Image, restored_with_roi: UInt8Image
+    def write_baseline(
+        self, effects: Effects, ground_truth: UInt8Image, degraded: UInt8Image, restored: UInt8Image, boxed: UInt8Image
     ) -> None:
-        """What the report shows beside the maps."""
-        write_bytes(self.paths.ground_truth, png_bytes(ground_truth))
-        write_bytes(self.paths.degraded, png_bytes(degraded))
-        write_bytes(self.paths.restored, png_bytes(restored))
-        write_bytes(self.paths.restored_with_roi, png_bytes(restored_with_roi))
+        """The origin, and the pictures that the report shows beside the maps; ``boxed`` has the ROI drawn in."""
+        self._write_mat(self.paths.origin, np.array([[effects.origin]]))
+        self._write(self.paths.restored, png_bytes(restored))
+        self._write(self.paths.restored_with_roi, png_bytes(boxed))
+        with shared_files(self.paths):
+            remove_leftovers(self.paths.run)
+            for path, image in ((self.paths.ground_truth, ground_truth), (self.paths.degraded, degraded)):
+                if not _holds(path, image):
+                    write_bytes(path, png_bytes(image))
 
-    def write(self, effects: Effects) -> None:
-        """Save all that is done; the manifest last, since it vouches for the rest."""
-        if effects.progress.fine:
-            write_mat(self.paths.fine, effects.fine)
-        else:
-            write_mat(self.paths.origin, np.array([[effects.origin]]))
-            write_mat(self.paths.coarse, effects.coarse)
+    def write(self, stage: str, effects: Effects) -> None:
+        """Save what is done of a stage; the manifest last, since it vouches for the rest."""
+        if getattr(effects.progress, stage):
+            values = getattr(effects, stage)
+            self._write_mat(getattr(self.paths, stage), values)
+            effects.digests[stage] = digest_of(values)
         self._write_manifest(effects)
+
+    def _write_mat(self, path: Path, values: NDArray[np.float64]) -> None:
+        self._write(path, mat_bytes(values))
 
     def _write_manifest(self, effects: Effects) -> None:
         content = {
@@ -171,12 +222,32 @@ class Cache:
             "rois": self.rois,
             "inference": effects.inference,
             "batch_size": effects.batch_size,
+            "threads": effects.threads,
             # One string a row of blocks; 0 marks those that cannot reach the ROI, whose effect is exactly zero.
             "reach": ["".join("01"[reached] for reached in row) for row in effects.reached.astype(int)],
+            "origin": effects.origin,
             "progress": vars(effects.progress),
+            "digests": effects.digests,
+            "restored_sha256": effects.restored_sha256,
             "wall_seconds": round(effects.seconds, 1),
         }
-        write_bytes(self.paths.manifest, (json.dumps(content, indent=2) + "\n").encode())
+        content["seal"] = _seal(content)
+        self._write(self.paths.manifest, (json.dumps(content, indent=2) + "\n").encode())
+
+    def _write(self, path: Path, content: bytes) -> None:
+        write_bytes(path, content, scratch=self.paths.pair_folder)
+
+
+@contextlib.contextmanager
+def shared_files(paths: ResultPaths) -> Iterator[None]:
+    """Hold the only right to write what is not one model's on one image: the run's pictures, and reports."""
+    with sole_writer(paths.run.parent, PATIENCE_SECONDS):
+        yield
+
+
+def blank(values: NDArray[np.float64], rest: Plan) -> None:
+    """Set the values of ``rest`` to zero, which marks them as missing."""
+    values[rest.rows, rest.columns, rest.draws] = 0
 
 
 def read_manifest(paths: ResultPaths) -> dict[str, Any] | None:
@@ -187,13 +258,23 @@ def read_manifest(paths: ResultPaths) -> dict[str, Any] | None:
     """
     try:
         content = json.loads(paths.manifest.read_text(encoding="utf-8"))
-        Progress(**content["progress"])
-        content["provenance"], content["rois"], content["batch_size"], content["reach"], content["wall_seconds"]
-    except FileNotFoundError:
+        float(content["wall_seconds"])
+        sealed = content["seal"] == _seal(content)
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{paths.manifest} is damaged; set load_previous: 0 to compute anew") from error
+    except OSError as error:
+        raise InputError(f"{paths.manifest} cannot be read ({error.strerror})") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise InputError(f"{paths.manifest} is damaged; {WAYS_ON}") from error
+    if not sealed:
+        raise InputError(f"{paths.manifest} is damaged, or was edited; {WAYS_ON}")
     return content
+
+
+def _seal(content: dict[str, Any]) -> str:
+    """SHA-256 of all that a manifest says, but of the time it took."""
+    sealed = {key: value for key, value in content.items() if key not in ("seal", "wall_seconds")}
+    return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
 
 
 def read_mat(path: Path) -> NDArray[np.float64]:
@@ -203,43 +284,104 @@ def read_mat(path: Path) -> NDArray[np.float64]:
         InputError: no such file, or it holds no such array.
     """
     if not path.is_file():
-        raise InputError(f"{path} is missing; run demo_causal_effect_calculation.py first")
+        raise InputError(f"{path} is missing")
     try:
-        return np.asarray(loadmat(path)["PSNR"], dtype=np.float64)
-    except Exception as error:  # SciPy raises whatever the broken bytes make fail
-        raise InputError(f"{path} is damaged; remove it and compute anew") from error
+        return np.ascontiguousarray(loadmat(path)["PSNR"], dtype=np.float64)
+    except Exception as error:  # SciPy's reader raises whatever a damaged file leads it to.
+        raise InputError(f"{path} is damaged") from error
 
 
-def write_mat(path: Path, values: NDArray[np.float64]) -> None:
-    """Write ``values`` as the array PSNR; equal values make equal bytes."""
+def mat_bytes(values: NDArray[np.float64]) -> bytes:
+    """A .mat file that holds ``values`` as the array PSNR; equal values make equal bytes."""
     buffer = BytesIO()
     savemat(buffer, {"PSNR": values})
-    write_bytes(path, MAT_HEADER + buffer.getvalue()[len(MAT_HEADER) :])
+    return MAT_HEADER + buffer.getvalue()[len(MAT_HEADER) :]
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """What a run saw and made, H x W x 3 uint8 RGB each."""
+
+    ground_truth: UInt8Image
+    degraded: UInt8Image
+    restored: UInt8Image
 
 
 @dataclass(frozen=True)
 class StoredEffects:
     """The finished effects of one model on one image.
 
-    ``fine`` is None where no block passed to the fine stage, ``manifest`` where the published code wrote the cache.
+    ``fine`` is None where no block passed to the fine stage; ``manifest`` and ``pictures`` are where the published
+    code wrote the cache.
     """
 
     origin: float
     coarse: NDArray[np.float64]
     fine: NDArray[np.float64] | None
     manifest: dict[str, Any] | None
+    pictures: Pictures | None
 
 
 def read_effects(paths: ResultPaths) -> StoredEffects:
-    """Read back what :class:`Cache`, or the published code, wrote.
+    """Read back what :class:`Cache`, or the published code, wrote; the former is what was written, to the bit.
 
     Raises:
         InputError: files are missing, damaged or unfinished.
     """
     manifest = read_manifest(paths)
-    if manifest is not None and not Progress(**manifest["progress"]).complete:
+    if manifest is None:
+        return _read_published(paths)
+    progress = Progress(**manifest["progress"])
+    if not progress.complete:
         raise InputError(
             f"{paths.pair_folder} is not finished; run demo_causal_effect_calculation.py again with load_previous: 1"
         )
-    fine = read_mat(paths.fine) if paths.fine.exists() else None
-    return StoredEffects(read_mat(paths.origin).item(), read_mat(paths.coarse), fine, manifest)
+    # The file names hold the numbers of draws, which a config can change.
+    paths = replace(paths, **{key: manifest["provenance"][key] for key in ("coarse_num", "fine_num")})
+    try:
+        origin, coarse = read_mat(paths.origin), read_mat(paths.coarse)
+        _check_digest(coarse, manifest["digests"]["coarse"], paths.coarse)
+        if origin.shape != (1, 1) or origin.item() != manifest["origin"]:
+            raise InputError(f"{paths.origin} is not what was written")
+        fine = read_mat(paths.fine) if progress.fine else None
+        if fine is not None:
+            _check_digest(fine, manifest["digests"]["fine"], paths.fine)
+        provenance = manifest["provenance"]
+        pictures = Pictures(
+            _read_picture(paths.ground_truth, provenance["image_sha256"]),
+            _read_picture(paths.degraded, provenance["degraded_sha256"]),
+            _read_picture(paths.restored, manifest["restored_sha256"]),
+        )
+    except InputError as error:
+        raise InputError(f"{error}; {MENDING}") from error
+    return StoredEffects(origin.item(), coarse, fine, manifest, pictures)
+
+
+def _read_published(paths: ResultPaths) -> StoredEffects:
+    try:
+        origin, coarse = read_mat(paths.origin), read_mat(paths.coarse)
+        fine = read_mat(paths.fine) if paths.fine.exists() else None
+    except InputError as error:
+        raise InputError(f"{error}; run demo_causal_effect_calculation.py first") from error
+    tried = coarse if fine is None else np.concatenate((coarse.ravel(), fine[fine.any(axis=2)].ravel()))
+    if not tried.all():
+        raise InputError(f"{paths.coarse} or its fine stage has zeros, so it is not finished; {WAYS_ON}")
+    return StoredEffects(origin.item(), coarse, fine, None, None)
+
+
+def _check_digest(values: NDArray[Any], expected: str, path: Path) -> None:
+    if digest_of(values) != expected:
+        raise InputError(f"{path} is not what was written")
+
+
+def _read_picture(path: Path, digest: str) -> UInt8Image:
+    picture = read_image(path)
+    _check_digest(picture, digest, path)
+    return picture
+
+
+def _holds(path: Path, image: UInt8Image) -> bool:
+    try:
+        return np.array_equal(read_image(path), image)
+    except InputError:
+        return False

@@ -48,6 +48,9 @@ def exit_code(work: Callable[[], None]) -> int:
             raise
         print(f"error: {one_line(f'{error.filename}: {error.strerror}')}", file=sys.stderr)
         return 2
+    except PermissionError as error:
+        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from CEM_Demo.errors import InputError
@@ -30,3 +33,20 @@ def use_exact_arithmetic() -> None:
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+
+
+def describe_device(device: torch.device) -> str:
+    """What computes: the kind of device, and the model of GPU or the instructions of the CPU it has kernels for."""
+    details = {"cuda": torch.cuda.get_device_name, "cpu": lambda _: torch.backends.cpu.get_cpu_capability()}
+    return f"{device.type} ({details[device.type](device)})" if device.type in details else device.type
+
+
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """Compute with ``count`` threads: sums are split by them, so their number can move the last digits."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

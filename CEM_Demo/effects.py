@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 
 import numpy as np
+import torch
 from torch import nn
 
 from CEM_Demo.cache import Cache, Effects
-from CEM_Demo.device import use_exact_arithmetic
+from CEM_Demo.device import cpu_threads, describe_device, use_exact_arithmetic
 from CEM_Demo.figures import with_roi_box
 from CEM_Demo.geometry import ROI
 from CEM_Demo.inference.choice import Shared
 from CEM_Demo.inference.dense import check_output
+from CEM_Demo.interventions import Plan
 from CEM_Demo.metrics import to_uint8
 from CEM_Demo.ModelZoo.checkpoints import sha256_of
-from CEM_Demo.preparation import (
-    Run,
-    Subject,
-    batch_size_for,
-    check_networks,
-    inferences_for,
-    load_for_run,
-    versions,
-)
+from CEM_Demo.preparation import Run, Subject, batch_size_for, check_networks, inferences_for, load_for_run
+from CEM_Demo.provenance import digest_of, of_config, versions
 from CEM_Demo.result_paths import result_paths
-from CEM_Demo.stages import Scope, run_stages
+from CEM_Demo.stages import Keeper, Scope, run_stages
 
 
 def compute_effects(run: Run) -> None:
@@ -42,11 +38,13 @@ def compute_effects(run: Run) -> None:
         for model, digest in digests.items()
         for subject in run.subjects
     }
-    if run.config.load_previous:
-        for of_rois in caches.values():
-            for cache in of_rois.values():
+    for of_rois in caches.values():
+        for cache in of_rois.values():
+            cache.check_free()
+            if run.config.load_previous:
                 cache.check()
-    done = {pair for pair, of_rois in caches.items() if run.config.load_previous and _all_complete(of_rois)}
+    resumed = caches.items() if run.config.load_previous else ()
+    done = {pair for pair, of_rois in resumed if all(cache.is_complete() for cache in of_rois.values())}
     check_networks(run, caches.keys() - done)
     for subject in run.subjects:
         for roi in subject.rois:
@@ -55,67 +53,82 @@ def compute_effects(run: Run) -> None:
     for model in run.config.Modellist:
         net = load_for_run(run, model)
         for subject in run.subjects:
-            _compute_image(run, model, net, subject, caches[model, subject.name])
-
-
-def _all_complete(caches: dict[ROI, Cache]) -> bool:
-    return all(cache.is_complete() for cache in caches.values())
+            if (model, subject.name) in done:
+                print(f"{model} {subject.name}: already computed")
+            else:
+                _compute_image(run, model, net, subject, caches[model, subject.name])
 
 
 def _make_cache(run: Run, model: str, checkpoint_sha256: str, subject: Subject, roi: ROI) -> Cache:
     provenance = {
+        **of_config(run.config, roi),
         **subject.provenance,
-        "roi": str(roi),
         "checkpoint_sha256": checkpoint_sha256,
-        "device": run.device.type,
+        "device": describe_device(run.device),
         "versions": versions(),
     }
     rois = [str(roi) for roi in subject.rois]
-    return Cache(result_paths(run.config, model, subject.name, roi), provenance, rois)
+    return Cache(result_paths(run.config, model, subject.name, roi), provenance, run.config.inference, rois)
 
 
 def _compute_image(run: Run, model: str, net: nn.Module, subject: Subject, caches: dict[ROI, Cache]) -> None:
-    """The effects of one model on the ROIs of one image, if they are not all finished."""
-    with ExitStack() as locks:
-        for cache in caches.values():
-            locks.enter_context(cache.locked())
-        finished = {roi for roi, cache in caches.items() if run.config.load_previous and cache.is_complete()}
-        if finished == set(caches):
-            print(f"{model} {subject.name}: already computed")
-            return
-        # Those that finished before an interruption stay, or the batches of the others would change.
-        taken = [roi for roi in caches if roi not in finished or caches[roi].began_with_the_same_rois()]
-        for shared in inferences_for(run, net, subject, taken):
-            _compute_rois(run, model, subject, shared, [caches[roi] for roi in shared.rois])
+    """The effects of one model on the ROIs of one image, which are not all finished."""
+    finished = {roi for roi, cache in caches.items() if run.config.load_previous and cache.is_complete()}
+    # Those that finished before an interruption stay, or the batches of the others would change.
+    taken = [roi for roi in caches if roi not in finished or caches[roi].began_with_the_same_rois()]
+    found = [caches[roi].earlier() for roi in taken] if run.config.load_previous else []
+    earlier = next((manifest for manifest in found if manifest), None)
+    threads, kind = (earlier["threads"], earlier["inference"]) if earlier else (torch.get_num_threads(), None)
+    with cpu_threads(threads):
+        for shared in inferences_for(run, net, subject, taken, kind):
+            unfinished = [roi not in finished for roi in shared.rois]
+            _compute_rois(run, model, subject, shared, [caches[roi] for roi in shared.rois], unfinished)
 
 
-def _compute_rois(run: Run, model: str, subject: Subject, shared: Shared, caches: list[Cache]) -> None:
+def _compute_rois(
+    run: Run, model: str, subject: Subject, shared: Shared, caches: Sequence[Cache], unfinished: Sequence[bool]
+) -> None:
     config, scene, grid = run.config, subject.scene, subject.grid
-    batch_size = batch_size_for(run, model, shared.inference)
     restored = shared.inference.baseline()
     check_output(restored, (scene.ground_truth.shape[0], scene.ground_truth.shape[1]), model)
     picture = to_uint8(restored).permute(1, 2, 0).cpu().numpy()
     scope = Scope(shared, scene, grid, run.bank, run.device)
-    origins = scope.origins(restored)
-    effects = []
-    for roi, cache, reached, origin in zip(shared.rois, caches, shared.reached, origins, strict=True):
-        fresh = Effects(
+    effects = [
+        Effects(
             origin=origin,
             coarse=np.zeros((*grid.shape, config.coarse_num)),
             fine=np.zeros((*grid.shape, config.fine_num)),
             inference=shared.inference.kind,
             reached=reached.reshape(grid.shape),
-            batch_size=batch_size,
+            batch_size=batch_size_for(run, model, shared.inference),
+            threads=torch.get_num_threads(),
+            restored_sha256=digest_of(picture),
         )
-        effects.append(cache.resume(fresh) if config.load_previous else fresh)
-        if not effects[-1].progress.coarse:
-            cache.begin(effects[-1])
-        cache.write_pictures(scene.ground_truth, scene.degraded, picture, with_roi_box(picture, roi))
+        for origin, reached in zip(scope.origins(restored), shared.reached, strict=True)
+    ]
+    # Nothing is written before here: a network that does not work leaves no trace.
+    with ExitStack() as locks:
+        for cache in caches:
+            locks.enter_context(cache.locked())
+        for number, (roi, cache) in enumerate(zip(shared.rois, caches, strict=True)):
+            if config.load_previous:
+                cache.check()  # again: another process may have come first
+                effects[number] = cache.resume(effects[number])
+            cache.recover("coarse", subject.coarse, effects[number])
+            if unfinished[number]:
+                if not effects[number].progress.coarse:
+                    cache.begin(effects[number])
+                boxed = with_roi_box(picture, roi)
+                cache.write_baseline(effects[number], scene.ground_truth, scene.degraded, picture, boxed)
 
-    unfinished = [(cache, part) for cache, part in zip(caches, effects, strict=True) if not part.progress.complete]
+        def save(stage: str) -> None:
+            for cache, part, writes in zip(caches, effects, unfinished, strict=True):
+                if writes:
+                    cache.write(stage, part)
 
-    def save() -> None:
-        for cache, part in unfinished:
-            cache.write(part)
+        def recover_fine(plans: Sequence[Plan]) -> None:
+            for cache, part, plan in zip(caches, effects, plans, strict=True):
+                cache.recover("fine", plan, part)
 
-    run_stages(scope, subject.coarse, subject.fine, config.tol, effects, save, f"{model} {subject.name}")
+        keeper = Keeper(save, recover_fine)
+        run_stages(scope, subject.coarse, subject.fine, config.tol, effects, keeper, f"{model} {subject.name}")

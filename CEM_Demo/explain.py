@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
@@ -38,7 +39,7 @@ from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.choice import choose_inference
 from CEM_Demo.inference.dense import check_output
 from CEM_Demo.interventions import PatchBank, load_bank, make_plan
-from CEM_Demo.stages import Scope, run_stages
+from CEM_Demo.stages import NOT_KEPT, Scope, run_stages
 from CEM_Demo.tasks import Degradation, Scene, make_scene
 
 BUNDLED_BANK = Path(__file__).parent / "patches" / "patches.npz"
@@ -167,11 +168,12 @@ def explain_rois(
                 fine=np.zeros((*grid.shape, settings.fine_num)),
                 inference=shared.inference.kind,
                 reached=reached.reshape(grid.shape),
+                threads=torch.get_num_threads(),
                 batch_size=settings.batch_size or shared.inference.automatic_batch_size(),
             )
             for origin, reached in zip(scope.origins(restored), shared.reached, strict=True)
         ]
-        run_stages(scope, coarse, fine, settings.tol, effects, lambda: None, image_name)
+        run_stages(scope, coarse, fine, settings.tol, effects, NOT_KEPT, image_name)
         for roi, part in zip(shared.rois, effects, strict=True):
             effect_map = make_effect_map(part.origin, part.coarse, part.fine, settings.tol, grid.overlaps(roi))
             explanations[roi] = Explanation(

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import platform
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import PIL
 import torch
 from torch import nn
 
@@ -30,6 +27,7 @@ from CEM_Demo.ModelZoo import find, load_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import checkpoint_path
 from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
 from CEM_Demo.ModelZoo.registry import check_scale
+from CEM_Demo.provenance import digest_of
 from CEM_Demo.result_paths import check_nothing_is_shared, result_paths
 from CEM_Demo.tasks import Scene, degradation_of, make_scene
 
@@ -120,24 +118,14 @@ def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank,
     )
     # A degradation of the user's own that fails does so here, before anything is written.
     scene.degrade_patches(bank.at_size(coarse.patches[:1], grid.block), np.zeros((1, 2), int), coarse.noise_seeds[:1])
-    keys = ("task", "sr", "mask_block_size", "coarse_num", "fine_num", "tol", "seed", "inference")
-    provenance = {key: getattr(config, key) for key in keys}
-    provenance["plan_sha256"] = hashlib.sha256((coarse.digest + fine.digest).encode()).hexdigest()
-    provenance["image_sha256"] = hashlib.sha256(image.tobytes()).hexdigest()
-    provenance["bank_sha256"] = bank_digest
-    provenance |= scene.provenance
-    return Subject(name, scene, grid, config.rois_of(name), coarse, fine, provenance)
-
-
-def versions() -> dict[str, str]:
-    """Of what may move the numbers."""
-    return {
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "opencv": cv2.__version__,
-        "pillow": PIL.__version__,
+    provenance = {
+        **scene.provenance,
+        "plan_sha256": hashlib.sha256((coarse.digest + fine.digest).encode()).hexdigest(),
+        "image_sha256": digest_of(scene.ground_truth),
+        "degraded_sha256": digest_of(scene.degraded),
+        "bank_sha256": bank_digest,
     }
+    return Subject(name, scene, grid, config.rois_of(name), coarse, fine, provenance)
 
 
 def load_for_run(run: Run, model: str) -> nn.Module:
@@ -169,10 +157,12 @@ def _check_network(run: Run, net: nn.Module, model: str, subject: Subject) -> No
     check_network(net, corner, (height, width), run.device, model)
 
 
-def inferences_for(run: Run, net: nn.Module, subject: Subject, rois: list[ROI]) -> list[Shared]:
-    """A model's inferences on ROIs of an image, of the kind that the config asks for."""
-    config = run.config
-    return choose_inference(net, subject.scene.degraded, rois, config.block, run.device, config.inference)
+def inferences_for(
+    run: Run, net: nn.Module, subject: Subject, rois: list[ROI], kind: str | None = None
+) -> list[Shared]:
+    """A model's inferences on ROIs of an image, of a kind, or of the one that the config asks for."""
+    config, degraded = run.config, subject.scene.degraded
+    return choose_inference(net, degraded, rois, config.block, run.device, kind or config.inference)
 
 
 def batch_size_for(run: Run, model: str, inference: Inference) -> int:

@@ -8,15 +8,16 @@ from typing import Any
 
 import yaml
 
-from CEM_Demo.cache import StoredEffects, read_effects
+from CEM_Demo.cache import StoredEffects, read_effects, read_manifest, shared_files
 from CEM_Demo.config import Config
 from CEM_Demo.effect_map import EffectMap, make_effect_map
 from CEM_Demo.errors import InputError
 from CEM_Demo.figures import COLOUR_BOUND, colour_bar, overlay, pie
-from CEM_Demo.files import write_bytes
+from CEM_Demo.files import remove_leftovers, sole_writer, write_bytes
 from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image, png_bytes, read_image
 from CEM_Demo.pages import render_page
+from CEM_Demo.provenance import differences, of_config
 from CEM_Demo.result_paths import ResultPaths, check_nothing_is_shared, report_path, result_paths
 from CEM_Demo.tasks import degradation_of, make_scene
 
@@ -52,19 +53,34 @@ def make_report(config: Config) -> Path:
     """Draw the maps of all models and images of a run and put them into one HTML file.
 
     Raises:
-        InputError: results are missing, unfinished, damaged, shared by two names, or do not belong to the image.
+        InputError: results are missing, unfinished, damaged, computed with another config, shared by two names, or do
+            not belong to the image; the report cannot be written, or another process is writing the results.
     """
     check_nothing_is_shared(config)
     sections = [_make_section(config, image, roi) for image in config.Imagelist for roi in config.rois_of(image)]
+    for section in sections:
+        for panel in section.panels:
+            _write_pictures(result_paths(config, panel.model, section.image, section.roi), panel)
+            print(summary(panel, section.image))
     path = report_path(config)
-    write_bytes(path, render(config, sections).encode())
+    image = config.Imagelist[0]
+    with shared_files(result_paths(config, config.Modellist[0], image, config.rois_of(image)[0])):
+        remove_leftovers(path.parent, path.name)
+        write_bytes(path, render(config, sections).encode())
     return path
 
 
 def _make_section(config: Config, image: str, roi: ROI) -> Section:
     paths = {model: result_paths(config, model, image, roi) for model in config.Modellist}
     stored = {model: read_effects(pair) for model, pair in paths.items()}
-    ground_truth, degraded = _pictures(config, paths[config.Modellist[0]], stored[config.Modellist[0]])
+    for model, pair in paths.items():
+        _check_config(config, roi, pair, stored[model])
+    pictures = [effects.pictures for effects in stored.values() if effects.pictures]
+    if pictures:
+        ground_truth, degraded = pictures[0].ground_truth, pictures[0].degraded
+    else:  # a published cache does not hold them
+        scene = make_scene(degradation_of(config), read_image(config.image_path(image)), image)
+        ground_truth, degraded = scene.ground_truth, scene.degraded
     panels = [
         _make_panel(config, roi, model, paths[model], stored[model], ground_truth, degraded)
         for model in config.Modellist
@@ -73,12 +89,17 @@ def _make_section(config: Config, image: str, roi: ROI) -> Section:
     return Section(image, roi, png_bytes(ground_truth), png_bytes(degraded), height, width, panels)
 
 
-def _pictures(config: Config, paths: ResultPaths, stored: StoredEffects) -> tuple[UInt8Image, UInt8Image]:
-    """Ground truth and degraded image; those of a published cache are made again, it does not hold them."""
-    if stored.manifest is not None:
-        return read_image(paths.ground_truth), read_image(paths.degraded)
-    scene = make_scene(degradation_of(config), read_image(config.image_path(paths.image)), paths.image)
-    return scene.ground_truth, scene.degraded
+def _check_config(config: Config, roi: ROI, paths: ResultPaths, stored: StoredEffects) -> None:
+    """Raises InputError when the effects were computed with a config that gives another map."""
+    if stored.manifest is None:
+        return
+    asked = of_config(config, roi)
+    changes = differences({key: stored.manifest["provenance"].get(key) for key in asked}, asked)
+    if changes:
+        raise InputError(
+            f"{paths.pair_folder} was computed with another config: {'; '.join(changes)}; set that back, or compute "
+            "anew with load_previous: 0, or with another prefix to keep both"
+        )
 
 
 def _make_panel(
@@ -97,9 +118,9 @@ def _make_panel(
     bound = COLOUR_BOUND[config.task]
     height, width = ground_truth.shape[:2]
     drawn = overlay(effect_map, degraded, roi, config.mask_block_size, (height, width), bound)
-    panel = Panel(
+    return Panel(
         model=model,
-        restored=paths.restored.read_bytes() if paths.restored.exists() else None,
+        restored=png_bytes(stored.pictures.restored) if stored.pictures else _bytes_of(paths.restored),
         overlay=png_bytes(drawn),
         colour_bar=colour_bar(effect_map, bound),
         pie=pie(effect_map),
@@ -107,10 +128,20 @@ def _make_panel(
         effect_map=effect_map,
         manifest=stored.manifest,
     )
-    for path, content in ((paths.overlay, panel.overlay), (paths.colour_bar, panel.colour_bar), (paths.pie, panel.pie)):
-        write_bytes(path, content)
-    print(summary(panel, paths.image))
-    return panel
+
+
+def _bytes_of(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+def _write_pictures(paths: ResultPaths, panel: Panel) -> None:
+    """The map, its colour bar and its pie, unless the effects have changed since they were read."""
+    with sole_writer(paths.pair_folder):
+        if read_manifest(paths) != panel.manifest:
+            raise InputError(f"{paths.pair_folder} was computed anew while its map was drawn; make the report again")
+        drawn = ((paths.overlay, panel.overlay), (paths.colour_bar, panel.colour_bar), (paths.pie, panel.pie))
+        for path, content in drawn:
+            write_bytes(path, content)
 
 
 def summary(panel: Panel, image: str) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from CEM_Demo.cache import Effects
+from CEM_Demo.cache import Effects, blank
 from CEM_Demo.geometry import Grid
 from CEM_Demo.inference.choice import Shared
 from CEM_Demo.interventions import PatchBank, Plan
@@ -54,8 +54,24 @@ class Scope:
         return values
 
 
+@dataclass(frozen=True)
+class Keeper:
+    """What happens to effects while they are computed.
+
+    Attributes:
+        save: called with a stage now and then, when it is done, and when it is interrupted.
+        recover_fine: called before the fine stage with the plan of each ROI, to fill in what an earlier run did.
+    """
+
+    save: Callable[[str], None]
+    recover_fine: Callable[[Sequence[Plan]], None]
+
+
+NOT_KEPT = Keeper(save=lambda stage: None, recover_fine=lambda plans: None)
+
+
 def run_stages(
-    scope: Scope, coarse: Plan, fine: Plan, tol: float, effects: Sequence[Effects], save: Callable[[], None], label: str
+    scope: Scope, coarse: Plan, fine: Plan, tol: float, effects: Sequence[Effects], keeper: Keeper, label: str
 ) -> None:
     """Run what is left of both stages and fill ``effects``, one for each ROI.
 
@@ -65,15 +81,17 @@ def run_stages(
         tol: dB; blocks that moved the PSNR so far at least once pass to the fine stage.
         effects: may hold what an earlier run did; of the ROIs that share an inference, all run at the batch size
             of the first.
-        save: called now and then, and when a stage is done.
+        keeper: saves and recovers.
         label: before the progress bars.
     """
     everywhere = np.ones((len(effects), *scope.grid.shape), dtype=bool)
-    _run_stage("coarse", scope, coarse, everywhere, effects, save, label)
+    _run_stage("coarse", scope, coarse, everywhere, effects, keeper, label)
     passing = np.stack([passes_to_fine(part.origin, part.coarse, tol) for part in effects])
-    for part, blocks in zip(effects, passing, strict=True):
-        part.progress.fine_planned = int(blocks.sum()) * part.fine.shape[2]
-    _run_stage("fine", scope, fine.of_blocks(np.logical_or.reduce(passing)), passing, effects, save, label)
+    plans = [fine.of_blocks(blocks) for blocks in passing]
+    keeper.recover_fine(plans)
+    for part, plan in zip(effects, plans, strict=True):
+        part.progress.fine_planned = len(plan)
+    _run_stage("fine", scope, fine.of_blocks(np.logical_or.reduce(passing)), passing, effects, keeper, label)
 
 
 def passes_to_fine(origin: float, coarse: NDArray[np.float64], tol: float) -> NDArray[np.bool_]:
@@ -87,33 +105,39 @@ def _run_stage(
     plan: Plan,
     wanted: NDArray[np.bool_],
     effects: Sequence[Effects],
-    save: Callable[[], None],
+    keeper: Keeper,
     label: str,
 ) -> None:
     """Run what is left of a stage, batch by batch; ``wanted``, ROIs x rows x columns, says which block is whose."""
     owned = wanted[:, plan.rows, plan.columns]
     done = [getattr(part.progress, stage) for part in effects]
     batch_size = effects[0].batch_size
-    # Batches start at multiples of their size, so that a resumed run has the very batches of an uninterrupted one.
+    # Batches start at multiples of their size, so that a resumed run has those of an uninterrupted one.
     begin = min(_place(own, count) for own, count in zip(owned, done, strict=True)) // batch_size * batch_size
     counts = owned[:, :begin].sum(axis=1)
     saved = time.monotonic()
-    with tqdm(total=len(plan), initial=begin, desc=f"{label} {stage}", unit="intervention") as bar:
-        for start in range(begin, len(plan), batch_size):
-            started = time.monotonic()
-            batch, own = plan[start : start + batch_size], owned[:, start : start + batch_size]
-            for part, mine, measured in zip(effects, own, scope.measure(batch), strict=True):
-                values = batch[mine]
-                getattr(part, stage)[values.rows, values.columns, values.draws] = measured[mine]
-            counts += own.sum(axis=1)
-            for part, count in zip(effects, counts.tolist(), strict=True):
-                setattr(part.progress, stage, max(getattr(part.progress, stage), count))
-                part.seconds += (time.monotonic() - started) / len(effects)
-            bar.update(len(batch))
-            if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
-                save()
-                saved = time.monotonic()
-    save()
+    try:
+        with tqdm(total=len(plan), initial=begin, desc=f"{label} {stage}", unit="intervention") as bar:
+            for start in range(begin, len(plan), batch_size):
+                started = time.monotonic()
+                batch, own = plan[start : start + batch_size], owned[:, start : start + batch_size]
+                for part, mine, measured in zip(effects, own, scope.measure(batch), strict=True):
+                    values = batch[mine]
+                    getattr(part, stage)[values.rows, values.columns, values.draws] = measured[mine]
+                counts += own.sum(axis=1)
+                for part, count in zip(effects, counts.tolist(), strict=True):
+                    setattr(part.progress, stage, max(getattr(part.progress, stage), count))
+                    part.seconds += (time.monotonic() - started) / len(effects)
+                bar.update(len(batch))
+                if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+                    keeper.save(stage)
+                    saved = time.monotonic()
+    except KeyboardInterrupt:
+        for part, own in zip(effects, owned, strict=True):  # of a batch that may be cut short
+            blank(getattr(part, stage), plan[own][getattr(part.progress, stage) :])
+        keeper.save(stage)
+        raise
+    keeper.save(stage)
 
 
 def _place(own: NDArray[np.bool_], done: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 from html.parser import HTMLParser
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from CEM_Demo import stages
 from CEM_Demo.config import Config
 from CEM_Demo.effect_map import EffectMap, make_effect_map
 from CEM_Demo.effects import compute_effects
@@ -19,6 +21,7 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.figures import colour_bar, overlay, pie
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import png_bytes, read_image
+from CEM_Demo.metrics import psnr
 from CEM_Demo.preparation import prepare
 from CEM_Demo.report import Panel, Section, make_report, render
 from CEM_Demo.result_paths import result_paths
@@ -72,9 +75,17 @@ def test_report_reads_a_published_cache_and_says_that_it_is_unverified(finished:
     assert "Unverified" not in verified
 
 
-def test_unfinished_results_make_no_report(finished: Config) -> None:
-    paths = result_paths(finished, "Tiny", "photo_1.png", ROI_OF_TESTS)
-    paths.manifest.write_text(paths.manifest.read_text().replace('"fine_planned": ', '"fine_planned": 1'))
+def test_unfinished_results_make_no_report(finished: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = itertools.count()
+
+    def interrupted(*arguments: Any) -> Any:
+        if next(calls) == 3:
+            raise KeyboardInterrupt
+        return psnr(*arguments)
+
+    monkeypatch.setattr(stages, "psnr", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        compute_effects(prepare(finished.model_copy(update={"batch_size": 16})))
     with pytest.raises(InputError, match="not finished.*load_previous: 1"):
         make_report(finished)
 

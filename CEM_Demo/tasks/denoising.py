@@ -26,7 +26,7 @@ def add_noise(image: NDArray[np.uint8], random: np.random.RandomState, sigma: fl
 def make_scene(image: UInt8Image, sigma: float = SIGMA) -> Scene:
     """The denoising of ``image``; every pasted patch gets noise of its own, from its draw's seed."""
     noisy = add_noise(image, np.random.RandomState(IMAGE_SEED), sigma)
-    return Scene(image, noisy, 1, partial(_noisy_patches, sigma=sigma), {"sigma": sigma})
+    return Scene(image, noisy, 1, partial(_noisy_patches, sigma=sigma))
 
 
 def _noisy_patches(

@@ -107,4 +107,4 @@ def make_scene(image: UInt8Image, image_name: str, kind: str = "medium") -> Scen
         above = rain.layer[rows[:, :, None], columns[:, None, :]]
         return add_rain(patches.reshape(-1, block, 3), above.reshape(-1, block, 3), rain.opacity).reshape(patches.shape)
 
-    return Scene(image, add_rain(image, rain.layer, rain.opacity), 1, rainy_patches, {"rain": kind})
+    return Scene(image, add_rain(image, rain.layer, rain.opacity), 1, rainy_patches)

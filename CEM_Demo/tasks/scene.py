@@ -25,7 +25,7 @@ class Scene:
         degrade_patches: (patches N x b x b x 3 uint8 already at the input's resolution, corners N x 2 of the
             blocks' rows and columns in input pixels, noise seeds N uint64) -> blocks N x b x b x 3 uint8 as
             they stand in the intervened input. Replacing the block of ``degraded`` by it is the intervention.
-        provenance: what else than image and scale decides the above, as plain values for the manifest.
+        provenance: what else than image and config decides the above, as plain values for the manifest.
     """
 
     ground_truth: UInt8Image

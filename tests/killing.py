@@ -1,0 +1,135 @@
+"""Kill work at any moment: forked children that die by SIGKILL, from without or at a boundary of a write."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import signal
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+import torch
+
+from CEM_Demo import files
+from CEM_Demo.cache import read_mat
+from CEM_Demo.images import read_image
+
+Work = Callable[[], object]
+
+# What changes a disk; a temporary file's bytes are written in halves, so that one can die between them.
+CALLS = ("mkdir", "open", "fsync", "chmod", "replace", "unlink")
+
+
+def finish(work: Work) -> float:
+    """Do the work in a child, which must succeed; returns the seconds it took."""
+    begin = time.monotonic()
+    assert not _was_killed(*_fork(work))
+    return time.monotonic() - begin
+
+
+def together(works: list[Work]) -> None:
+    """Do works in children of their own at the same time; all must succeed."""
+    for child, log in [_fork(work) for work in works]:
+        assert not _was_killed(child, log)
+
+
+def killed_after(seconds: float, work: Work) -> bool:
+    """Do the work in a child and kill it after some time; False if it was done before."""
+    child, log = _fork(work)
+    time.sleep(seconds)
+    os.kill(child, signal.SIGKILL)
+    return _was_killed(child, log)
+
+
+def killed_at(number: int, work: Work) -> bool:
+    """Do the work in a child that kills itself before its ``number``-th change of the disk; False if it has fewer."""
+
+    def mortal() -> None:
+        count = itertools.count(1)
+        _before_changes(lambda: os.kill(os.getpid(), signal.SIGKILL) if next(count) == number else None)
+        work()
+
+    return _was_killed(*_fork(mortal))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """All files below a folder, without the computing time that manifests and reports give."""
+    found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    texts = (".json", ".html")
+    return {name: _without_time(content) if name.endswith(texts) else content for name, content in found.items()}
+
+
+def assert_whole(folder: Path) -> None:
+    """Whatever bears a final name is complete."""
+    for path in folder.rglob("*"):
+        if path.suffix == ".mat":
+            read_mat(path)
+        elif path.suffix == ".png" and path.is_file():
+            read_image(path)
+        elif path.suffix in (".json", ".html"):
+            assert path.read_text().endswith(("}\n", "</html>")), path
+
+
+def _without_time(content: bytes) -> bytes:
+    return b"\n".join(line for line in content.splitlines() if not re.search(rb"wall_seconds|Computed in", line))
+
+
+def _fork(work: Work) -> tuple[int, IO[bytes]]:
+    """A child that does the work, and the file of all that it prints."""
+    log = tempfile.TemporaryFile()  # noqa: SIM115
+    child = os.fork()
+    if child:
+        return child, log
+    status = 1
+    try:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        torch.set_num_threads(1)  # the parent's pool of threads did not come along
+        work()
+        status = 0
+    except BaseException:
+        os.write(2, traceback.format_exc().encode())
+    finally:
+        os._exit(status)
+
+
+def _was_killed(child: int, log: IO[bytes]) -> bool:
+    status = os.waitpid(child, 0)[1]
+    with log:
+        log.seek(0)
+        assert status in (0, signal.SIGKILL), log.read().decode()
+    return status != 0
+
+
+def _before_changes(boundary: Callable[[], None]) -> None:
+    """Call ``boundary`` before everything that changes the disk; for the rest of this process's life."""
+
+    def guarded(call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any, **options: Any) -> Any:
+            boundary()
+            return call(*arguments, **options)
+
+        return wrapper
+
+    def temporary_file(*arguments: Any, **options: Any) -> Any:
+        file = tempfile.NamedTemporaryFile(*arguments, **options)  # noqa: SIM115
+        write = file.write
+
+        def in_halves(content: bytes) -> None:
+            half = len(content) // 2
+            write(content[:half])
+            file.flush()
+            boundary()
+            write(content[half:])
+
+        file.write = in_halves  # type: ignore[method-assign, assignment]
+        return file
+
+    for name in CALLS:
+        setattr(os, name, guarded(getattr(os, name)))
+    files.NamedTemporaryFile = temporary_file  # type: ignore[assignment, misc]
