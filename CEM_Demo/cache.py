@@ -22,8 +22,10 @@ from CEM_Demo.interventions import Plan
 from CEM_Demo.provenance import differences, digest_of
 from CEM_Demo.result_paths import ResultPaths
 
-# SciPy puts the date into a .mat file's 116 bytes of text; without it equal arrays make equal files.
-MAT_HEADER = b"MATLAB 5.0 MAT-file, Causal Effect Map".ljust(116)
+# A .mat file begins with 116 bytes of text. SciPy puts the date there, which would make equal arrays unequal files; the
+# digest of all that follows is of more use, since SciPy's reader can crash the whole process on a damaged file.
+MAT_TEXT_BYTES = 116
+MAT_TEXT = b"MATLAB 5.0 MAT-file, Causal Effect Map, SHA-256 "
 
 WAYS_ON = "set load_previous: 0 to compute anew, or another prefix to keep both"
 MENDING = "run demo_causal_effect_calculation.py with load_previous: 1 to mend it"
@@ -286,7 +288,11 @@ def read_mat(path: Path) -> NDArray[np.float64]:
     if not path.is_file():
         raise InputError(f"{path} is missing")
     try:
-        return np.ascontiguousarray(loadmat(path)["PSNR"], dtype=np.float64)
+        content = path.read_bytes()
+        text, body = content[:MAT_TEXT_BYTES], content[MAT_TEXT_BYTES:]
+        if text.startswith(MAT_TEXT) and text != _mat_text(body):
+            raise ValueError("the digest differs")
+        return np.ascontiguousarray(loadmat(BytesIO(content))["PSNR"], dtype=np.float64)
     except Exception as error:  # SciPy's reader raises whatever a damaged file leads it to.
         raise InputError(f"{path} is damaged") from error
 
@@ -295,7 +301,12 @@ def mat_bytes(values: NDArray[np.float64]) -> bytes:
     """A .mat file that holds ``values`` as the array PSNR; equal values make equal bytes."""
     buffer = BytesIO()
     savemat(buffer, {"PSNR": values})
-    return MAT_HEADER + buffer.getvalue()[len(MAT_HEADER) :]
+    body = buffer.getvalue()[MAT_TEXT_BYTES:]
+    return _mat_text(body) + body
+
+
+def _mat_text(body: bytes) -> bytes:
+    return (MAT_TEXT + hashlib.sha256(body).hexdigest().encode()).ljust(MAT_TEXT_BYTES)
 
 
 @dataclass(frozen=True)
