@@ -117,20 +117,6 @@ def test_results_are_laid_out_as_published(tmp_path: Path, settings: dict[str, A
     assert not list(run.rglob("*.part"))
 
 
-def test_going_on_from_a_different_run_is_refused(tmp_path: Path, settings: dict[str, Any]) -> None:
-    config = make_config(tmp_path, settings)
-    compute(config)
-    before = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS).coarse.read_bytes()
-    with pytest.raises(InputError, match=r"roi was .16x16\+8\+8.*load_previous: 0.*prefix"):
-        compute(make_config(tmp_path, settings, load_previous=1, w=16))
-    with pytest.raises(InputError, match="seed was 0"):
-        compute(make_config(tmp_path, settings, load_previous=1, seed=4))
-    Image.fromarray(photograph(32, 40)[::-1]).save(tmp_path / "images" / "photo_1.png")
-    with pytest.raises(InputError, match="image_sha256"):
-        compute(make_config(tmp_path, settings, load_previous=1))
-    assert result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS).coarse.read_bytes() == before
-
-
 def test_going_on_uses_the_batches_of_the_first_run(tmp_path: Path, settings: dict[str, Any]) -> None:
     config = make_config(tmp_path, settings, batch_size=5)
     compute(config)
