@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from io import TextIOWrapper
 from pathlib import Path
 
 from CEM_Demo.config import Config, keys_help, load_config
@@ -28,6 +29,10 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 def run_script(parser: argparse.ArgumentParser, work: Callable[[Config, argparse.Namespace], None]) -> int:
     """Parse, work, and return the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
     arguments = parser.parse_args()
+    for stream in (sys.stdout, sys.stderr):
+        # Names of images may hold what the terminal's, or a pipe's, encoding does not.
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return exit_code(lambda: work(load_config(arguments.config, arguments.set), arguments))
     except KeyboardInterrupt:

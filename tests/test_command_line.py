@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,18 @@ def test_set_overrides_a_key(
     assert not (tmp_path / "out").exists()
     assert run(monkeypatch, calculation, "--config", str(config), "--set", "tol") == 2
     assert run(monkeypatch, calculation, "--config", str(config), "--set", "gamma=25") == 2
+
+
+def test_names_that_the_terminal_cannot_show_do_not_stop_a_run(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "images" / "photo_1.png").rename(tmp_path / "images" / "图.png")
+    config = write_config(tmp_path, settings | {"Imagelist": ["图.png"]})
+    terminal = TextIOWrapper(BytesIO(), encoding="ascii")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert run(monkeypatch, calculation, "--config", str(config), "--dry-run") == 0
+    terminal.seek(0)
+    assert r"Tiny on \u56fe.png" in terminal.read()
 
 
 def test_help_explains_every_key(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
