@@ -17,7 +17,7 @@ from CEM_Demo.figures import with_roi_box
 from CEM_Demo.geometry import ROI, Grid
 from CEM_Demo.inference.dense import check_output
 from CEM_Demo.inference.interface import Inference
-from CEM_Demo.interventions import PatchBank, Plan
+from CEM_Demo.interventions import Interventions, PatchBank, Plan
 from CEM_Demo.metrics import psnr, squared_errors, to_uint8
 from CEM_Demo.ModelZoo.checkpoints import sha256_of
 from CEM_Demo.preparation import Run, Subject, batch_size_for, inference_for, load_for_run, versions
@@ -98,10 +98,11 @@ def _compute_pair(run: Run, model: str, net: nn.Module, subject: Subject, cache:
 
 def passes_to_fine(origin: float, coarse: NDArray[np.float64], tol: float) -> NDArray[np.bool_]:
     """Rows x columns: whether any coarse draw moved the PSNR (dB) by ``tol`` or more."""
-    return np.abs(origin - coarse).max(axis=2) >= tol
+    # The extremes tell, without an array of all differences.
+    return np.maximum(origin - coarse.min(axis=2), coarse.max(axis=2) - origin) >= tol
 
 
-Measure = Callable[[Plan], NDArray[np.float64]]
+Measure = Callable[[Interventions], NDArray[np.float64]]
 
 
 def _measurer(
@@ -110,7 +111,7 @@ def _measurer(
     """A function from a batch of the plan to the PSNRs (dB) of the ROI."""
     truth = torch.from_numpy(np.ascontiguousarray(scene.ground_truth[roi.window])).permute(2, 0, 1).to(device)
 
-    def measure(batch: Plan) -> NDArray[np.float64]:
+    def measure(batch: Interventions) -> NDArray[np.float64]:
         corners = np.stack((batch.rows, batch.columns), axis=1) * grid.block
         blocks = scene.degrade_patches(bank.at_size(batch.patches, grid.block), corners, batch.noise_seeds)
         restored = to_uint8(inference.restore(corners, blocks))
