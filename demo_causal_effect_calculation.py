@@ -9,7 +9,7 @@ from CEM_Demo.command_line import make_parser, run_script
 from CEM_Demo.config import Config
 from CEM_Demo.effects import compute_effects
 from CEM_Demo.inference.reach import Cost
-from CEM_Demo.preparation import forecast, prepare
+from CEM_Demo.preparation import Forecast, forecast, prepare
 from CEM_Demo.result_paths import report_path
 
 
@@ -20,14 +20,23 @@ def work(config: Config, arguments: argparse.Namespace) -> None:
         print("effects are computed; demo_CEM_generation.py draws their maps")
         return
     print(f"device {run.device}, seed {config.seed}, {len(run.bank)} patches")
+    peak = 0
     for ahead in forecast(run):
+        peak = max(peak, ahead.memory_bytes)
         passes = -(-ahead.coarse // ahead.batch_size) + -(-ahead.fine // ahead.batch_size)
         print(
             f"{ahead.model} on {ahead.image}: {ahead.coarse} coarse and up to {ahead.fine} fine interventions, "
             f"up to {passes} batches of {ahead.batch_size}, {ahead.kind} inference, {work_of(ahead.cost)}"
-            f"activations of about {ahead.memory_bytes / 2**20:.0f} MiB; results in {ahead.folder}"
+            f"{memory_of(ahead)}; results in {ahead.folder}"
         )
+    print(f"peak memory of the run about {peak / 2**30:.2f} GiB (host)")
     print(f"report: {report_path(config)}")
+
+
+def memory_of(ahead: Forecast) -> str:
+    """The predicted peaks."""
+    host = f"peak memory about {ahead.memory_bytes / 2**30:.2f} GiB (host)"
+    return host if ahead.device_bytes is None else f"{host}, {ahead.device_bytes / 2**30:.2f} GiB (GPU)"
 
 
 def work_of(cost: Cost | None) -> str:

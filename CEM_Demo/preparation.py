@@ -19,9 +19,9 @@ from CEM_Demo.config import Config
 from CEM_Demo.device import pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, Grid, grid_of
+from CEM_Demo.host_memory import most_resident_bytes, resident_bytes
 from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.inference.choice import choose_inference, predict_cost
-from CEM_Demo.inference.dense import activation_bytes
 from CEM_Demo.inference.interface import Inference
 from CEM_Demo.inference.reach import Cost
 from CEM_Demo.interventions import PatchBank, Plan, load_bank, make_plan
@@ -30,6 +30,13 @@ from CEM_Demo.ModelZoo.checkpoints import checkpoint_path
 from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
 from CEM_Demo.result_paths import result_paths
 from CEM_Demo.tasks import Scene, make_scene
+
+# What libraries load and compile when the first network runs.
+FIRST_PASS = 32 << 20
+# Of the effects of a stage, in the making of a .mat file.
+COPIES_TO_SAVE = 4
+# Of the restored picture, in bytes: as floats, clipped, as 8 bits, and as PNG.
+COPIES_OF_PICTURE = 12
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,8 @@ class Forecast:
         kind: dense or incremental.
         cost: multiply-adds of a mean intervention by either; None where only dense inference is possible.
         batch_size: interventions that are restored at a time.
-        memory_bytes: about what the network's activations take.
+        memory_bytes: about what the process holds of the host's memory at most, Python, libraries and all.
+        device_bytes: about what it holds of a GPU's memory at most; None where there is none.
         folder: where results will lie.
     """
 
@@ -152,25 +160,45 @@ class Forecast:
     cost: Cost | None
     batch_size: int
     memory_bytes: int
+    device_bytes: int | None
     folder: Path
 
 
 def forecast(run: Run) -> Iterator[Forecast]:
     """What :func:`compute_effects` would do, without doing it."""
-    for model in run.config.Modellist:
+    config = run.config
+    for model in config.Modellist:
         net = load_for_run(run, model)
         for subject in run.subjects:
             inference = inference_for(run, net, subject)
             batch_size = batch_size_for(run, model, inference)
-            images = batch_size if inference.kind == "dense" else 1
+            host, device = _memory_bytes(run, subject, inference.memory_bytes(batch_size))
+            cost = inference.predicted_cost
+            if config.inference == "dense":
+                cost = predict_cost(net, subject.scene.degraded, config.roi, config.block, run.device)
             yield Forecast(
                 model=model,
                 image=subject.name,
                 coarse=len(subject.coarse),
                 fine=len(subject.fine),
                 kind=inference.kind,
-                cost=predict_cost(net, subject.scene.degraded, run.config.roi, run.config.block, run.device),
+                cost=cost,
                 batch_size=batch_size,
-                memory_bytes=images * activation_bytes(net, subject.grid.height, subject.grid.width),
-                folder=result_paths(run.config, model, subject.name).pair_folder,
+                memory_bytes=host,
+                device_bytes=device,
+                folder=result_paths(config, model, subject.name).pair_folder,
             )
+
+
+def _memory_bytes(run: Run, subject: Subject, inference_bytes: int) -> tuple[int, int | None]:
+    """Peaks of the host's and the GPU's memory: what is held by now, and what the inference and the results take."""
+    coarse, fine = (8 * len(plan) for plan in (subject.coarse, subject.fine))
+    # All effects, and those of one stage several times over while they are saved.
+    effects = coarse + fine + COPIES_TO_SAVE * max(coarse, fine)
+    pictures = COPIES_OF_PICTURE * subject.scene.ground_truth.size
+    on_host, on_device = effects + pictures + FIRST_PASS, None
+    if run.device.type == "cuda":
+        on_device = torch.cuda.memory_allocated(run.device) + inference_bytes
+    else:
+        on_host += inference_bytes
+    return max(most_resident_bytes(), resident_bytes() + on_host), on_device

@@ -7,6 +7,7 @@ from torch import nn
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
+from CEM_Demo.host_memory import free_bytes
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.inference.incremental import IncrementalInference
@@ -42,18 +43,34 @@ def choose_inference(
         kind: ``dense``, ``incremental``, or ``auto`` for whichever is predicted to be faster.
 
     Raises:
-        InputError: ``incremental`` is asked for and torch.export cannot flatten the network.
+        InputError: ``incremental`` is asked for and torch.export cannot flatten the network, or there is too little
+            memory for what it keeps.
     """
-    if kind != "dense":
-        try:
-            incremental = IncrementalInference(net, degraded, roi, block, device)
-        except InputError:
-            if kind == "incremental":
-                raise
-        else:
-            if kind == "incremental" or is_cheaper(incremental.predicted_cost):
-                return incremental
-    return DenseInference(net, degraded, roi, device)
+    if kind == "dense":
+        return DenseInference(net, degraded, roi, device)
+    try:
+        incremental = IncrementalInference(net, degraded, roi, block, device)
+    except InputError:
+        if kind == "incremental":
+            raise
+        return DenseInference(net, degraded, roi, device)
+    if kind == "incremental":
+        _check_memory(incremental, type(net).__name__)
+        return incremental
+    cost = incremental.predicted_cost
+    return incremental if is_cheaper(cost) else DenseInference(net, degraded, roi, device, cost)
+
+
+def _check_memory(inference: IncrementalInference, name: str) -> None:
+    """Raises InputError where ``inference`` needs more memory than there is."""
+    device = inference.device
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_bytes()
+    needed = inference.memory_bytes(inference.automatic_batch_size())
+    if free is not None and needed > free:
+        raise InputError(
+            f"inference: incremental needs about {needed / 2**30:.1f} GiB of memory for {name} on this image, "
+            f"{free / 2**30:.1f} GiB are free; use auto or dense"
+        )
 
 
 def predict_cost(net: nn.Module, degraded: UInt8Image, roi: ROI, block: int, device: torch.device) -> Cost | None:
