@@ -9,7 +9,7 @@ from CEM_Demo.command_line import make_parser, run_script
 from CEM_Demo.config import Config
 from CEM_Demo.effects import compute_effects
 from CEM_Demo.inference.reach import Cost
-from CEM_Demo.preparation import forecast, prepare
+from CEM_Demo.preparation import Forecast, forecast, prepare
 from CEM_Demo.result_paths import report_path
 
 
@@ -20,15 +20,24 @@ def work(config: Config, arguments: argparse.Namespace) -> None:
         print("effects are computed; demo_CEM_generation.py draws their maps")
         return
     print(f"device {run.device}, seed {config.seed}, {len(run.bank)} patches")
+    peak = 0
     for ahead in forecast(run):
+        peak = max(peak, ahead.memory_bytes)
         passes = -(-ahead.coarse // ahead.batch_size) + -(-ahead.fine // ahead.batch_size)
         rois, folders = (" and ".join(map(str, names)) for names in (ahead.rois, ahead.folders))
         print(
             f"{ahead.model} on {ahead.image}, ROI {rois}: {ahead.coarse} coarse and up to {ahead.fine} fine "
             f"interventions, up to {passes} batches of {ahead.batch_size}, {ahead.kind} inference, "
-            f"{work_of(ahead.cost)}activations of about {ahead.memory_bytes / 2**20:.0f} MiB; results in {folders}"
+            f"{work_of(ahead.cost)}{memory_of(ahead)}; results in {folders}"
         )
+    print(f"peak memory of the run about {peak / 2**30:.2f} GiB (host)")
     print(f"report: {report_path(config)}")
+
+
+def memory_of(ahead: Forecast) -> str:
+    """The predicted peaks."""
+    host = f"peak memory about {ahead.memory_bytes / 2**30:.2f} GiB (host)"
+    return host if ahead.device_bytes is None else f"{host}, {ahead.device_bytes / 2**30:.2f} GiB (GPU)"
 
 
 def work_of(cost: Cost | None) -> str:

@@ -173,7 +173,7 @@ class Cache:
             if stored.shape != getattr(effects, stage).shape:
                 raise InputError(f"{path} is damaged")
             # Killed between its two files, a run left more than its manifest vouches for.
-            blank(stored, plan[done:])
+            blank(stored, plan, done)
             _check_digest(stored, effects.digests[stage], path)
         except InputError as error:
             print(f"{error}: the {stage} stage{' and all after it' * (stage == 'coarse')} is computed again")
@@ -247,9 +247,12 @@ def shared_files(paths: ResultPaths) -> Iterator[None]:
         yield
 
 
-def blank(values: NDArray[np.float64], rest: Plan) -> None:
-    """Set the values of ``rest`` to zero, which marks them as missing."""
-    values[rest.rows, rest.columns, rest.draws] = 0
+def blank(values: NDArray[np.float64], plan: Plan, done: int) -> None:
+    """Set what a plan has behind its first ``done`` interventions to zero, which marks it as missing."""
+    of_blocks = values.reshape(-1, plan.draws)
+    whole, part = divmod(done, plan.draws)
+    of_blocks[plan.blocks[whole : whole + 1], part:] = 0
+    of_blocks[plan.blocks[whole + 1 :]] = 0
 
 
 def read_manifest(paths: ResultPaths) -> dict[str, Any] | None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,6 +18,10 @@ from CEM_Demo.images import read_image
 STAGES = ("coarse", "fine")
 BUNDLED = "CEM_Demo/patches/patches.npz"
 PACKING = "pack patches with np.savez(path, patches=...), uint8 (N, p, p, 3)"
+
+# Raw words of a generator are used: unlike the distributions of NumPy's generators, they are the same in every version.
+WORDS_PER_TURN = 4  # of Philox-4x64: what one step of its counter yields
+DIGESTED_AT_ONCE = 1 << 19
 
 
 @dataclass(frozen=True)
@@ -101,8 +107,8 @@ def _read_packed(path: Path) -> NDArray[np.uint8]:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """The interventions of one stage, in the order they are run; every array is of length N.
+class Interventions:
+    """Some interventions of a stage, in the order they are run; every array is of length N.
 
     Attributes:
         rows, columns: block that is replaced.
@@ -120,20 +126,81 @@ class Plan:
     def __len__(self) -> int:
         return len(self.rows)
 
-    def __getitem__(self, part: slice | NDArray[np.bool_]) -> Plan:
-        return Plan(*(getattr(self, field.name)[part] for field in fields(self)))
+
+@dataclass(frozen=True)
+class Plan:
+    """All interventions of one stage, block by block; a slice of them is made when it is asked for.
+
+    Attributes:
+        shape: block rows and block columns of the image.
+        draws: interventions on every block.
+        bank_size: patches to draw from.
+        keys: draws x 2 uint64, of each draw's random words.
+        blocks: the blocks that are tried, ascending, counted row by row.
+    """
+
+    shape: tuple[int, int]
+    draws: int
+    bank_size: int
+    keys: NDArray[np.uint64]
+    blocks: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.blocks) * self.draws
+
+    def __getitem__(self, part: slice) -> Interventions:
+        return Interventions(*(array(part) for array in self._arrays))
 
     def of_blocks(self, chosen: NDArray[np.bool_]) -> Plan:
         """The part on the blocks for which ``chosen`` (rows x columns) is True."""
-        return self[chosen[self.rows, self.columns]]
+        return replace(self, blocks=self.blocks[chosen.reshape(-1)[self.blocks]])
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the arrays."""
+        """SHA-256 of the arrays of all interventions, one array after the other."""
         digest = hashlib.sha256()
-        for field in fields(self):
-            digest.update(getattr(self, field.name).tobytes())
+        for array in self._arrays:
+            for start in range(0, len(self), DIGESTED_AT_ONCE):
+                digest.update(array(slice(start, start + DIGESTED_AT_ONCE)).tobytes())
         return digest.hexdigest()
+
+    @property
+    def _arrays(self) -> tuple[Callable[[slice], NDArray[Any]], ...]:
+        """For each array of :class:`Interventions`, what makes a slice of it."""
+        bank_size = np.uint64(self.bank_size)
+        return (
+            lambda part: self._places(part)[0] // self.shape[1],
+            lambda part: self._places(part)[0] % self.shape[1],
+            lambda part: self._places(part)[1],
+            lambda part: (self._words(part, 0) % bank_size).astype(np.int64),
+            lambda part: self._words(part, 1),
+        )
+
+    def _places(self, part: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The block, counted row by row, and the draw of some interventions."""
+        place, draws = np.divmod(np.arange(*part.indices(len(self))), self.draws)
+        return self.blocks[place], draws
+
+    def _words(self, part: slice, kind: int) -> NDArray[np.uint64]:
+        """A random word for each of some interventions, of ``kind`` 0 (patch) or 1 (noise).
+
+        A draw's stream holds the words of kind 0 of all blocks, then those of kind 1.
+        """
+        blocks, draws = self._places(part)
+        if not len(blocks):
+            return np.empty(0, np.uint64)
+        first, last = int(blocks.min()), int(blocks.max())
+        turns, surplus = divmod(kind * self.shape[0] * self.shape[1] + first, WORDS_PER_TURN)
+        used = np.unique(draws)
+        words = np.empty((len(used), last + 1 - first), np.uint64)
+        generator = np.random.Philox(key=0, counter=turns)
+        begin = generator.state
+        for row, draw in enumerate(used):
+            # Many times faster than a generator for each draw.
+            begin["state"]["key"] = self.keys[draw]
+            generator.state = begin
+            words[row] = generator.random_raw(surplus + words.shape[1])[surplus:]
+        return words[np.searchsorted(used, draws), blocks - first]
 
 
 def make_plan(seed: int, image_name: str, stage: str, shape: tuple[int, int], draws: int, bank_size: int) -> Plan:
@@ -142,15 +209,7 @@ def make_plan(seed: int, image_name: str, stage: str, shape: tuple[int, int], dr
     Every draw's patch and noise depend on (seed, image name, stage, draw, block) alone: neither the order of the
     work nor the batch size nor the number of draws changes them, and all models of an image share them.
     """
-    rows, columns = shape
-    raw = np.stack([_random_words(seed, image_name, stage, draw, 2 * rows * columns) for draw in range(draws)])
-    raw = raw.reshape(draws, 2, rows * columns).transpose(1, 2, 0).reshape(2, -1)
-    block, draw = np.divmod(np.arange(rows * columns * draws), draws)
-    return Plan(block // columns, block % columns, draw, (raw[0] % np.uint64(bank_size)).astype(np.int64), raw[1])
-
-
-def _random_words(seed: int, image_name: str, stage: str, draw: int, count: int) -> NDArray[np.uint64]:
-    # Raw words: unlike the distributions of NumPy's generators, they are the same in every version.
     name = int.from_bytes(hashlib.sha256(image_name.encode()).digest()[:16], "little")
-    sequence = np.random.SeedSequence([seed, name, STAGES.index(stage), draw])
-    return np.random.Philox(sequence).random_raw(count)
+    sequences = (np.random.SeedSequence([seed, name, STAGES.index(stage), draw]) for draw in range(draws))
+    keys = np.array([sequence.generate_state(2, np.uint64) for sequence in sequences])
+    return Plan(shape, draws, bank_size, keys, np.arange(shape[0] * shape[1]))

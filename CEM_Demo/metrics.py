@@ -12,7 +12,7 @@ PEAK = 255
 
 def to_uint8(output: Tensor) -> Tensor:
     """A network's output (any range, float) as uint8: clipped to 0..1, times 255, rounded half to even."""
-    return output.clamp(0, 1).mul(PEAK).round().to(torch.uint8)
+    return output.clamp(0, 1).mul_(PEAK).round_().to(torch.uint8)
 
 
 def squared_errors(restored: Tensor, ground_truth: Tensor) -> Tensor:
@@ -22,8 +22,10 @@ def squared_errors(restored: Tensor, ground_truth: Tensor) -> Tensor:
         restored: N x 3 x R x R uint8.
         ground_truth: 3 x R x R uint8.
     """
-    difference = restored.to(torch.int32) - ground_truth.to(torch.int32)
-    return difference.square().flatten(1).sum(dim=1, dtype=torch.int64)
+    difference = restored.to(torch.int32).sub_(ground_truth.to(torch.int32))
+    # Rows first, whose sums fit: a sum in another type would convert everything before it adds.
+    rows = difference.square_().sum(dim=-1, dtype=torch.int32)
+    return rows.flatten(1).sum(dim=1, dtype=torch.int64)
 
 
 def psnr(squared_error: NDArray[np.integer], values: int) -> NDArray[np.float64]:

@@ -17,9 +17,10 @@ from CEM_Demo.config import Config
 from CEM_Demo.device import pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, Grid, grid_of
+from CEM_Demo.host_memory import most_resident_bytes, resident_bytes
 from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.inference.choice import Shared, choose_inference
-from CEM_Demo.inference.dense import activation_bytes, check_network
+from CEM_Demo.inference.dense import check_network
 from CEM_Demo.inference.interface import Inference
 from CEM_Demo.inference.reach import Cost
 from CEM_Demo.interventions import PatchBank, Plan, load_bank, make_plan
@@ -32,6 +33,13 @@ from CEM_Demo.result_paths import check_nothing_is_shared, result_paths
 from CEM_Demo.tasks import Scene, degradation_of, make_scene
 
 TRIAL_SIDE = 128
+
+# What libraries load and compile when the first network runs.
+FIRST_PASS = 32 << 20
+# Of the effects of a stage, in the making of a .mat file.
+COPIES_TO_SAVE = 4
+# Of the restored picture, in bytes: as floats, clipped, as 8 bits, and as PNG.
+COPIES_OF_PICTURE = 12
 
 
 @dataclass(frozen=True)
@@ -117,7 +125,8 @@ def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank,
         for stage, draws in (("coarse", config.coarse_num), ("fine", config.fine_num))
     )
     # A degradation of the user's own that fails does so here, before anything is written.
-    scene.degrade_patches(bank.at_size(coarse.patches[:1], grid.block), np.zeros((1, 2), int), coarse.noise_seeds[:1])
+    first = coarse[:1]
+    scene.degrade_patches(bank.at_size(first.patches, grid.block), np.zeros((1, 2), int), first.noise_seeds)
     provenance = {
         **scene.provenance,
         "plan_sha256": hashlib.sha256((coarse.digest + fine.digest).encode()).hexdigest(),
@@ -180,7 +189,8 @@ class Forecast:
         kind: dense or incremental.
         cost: multiply-adds of a mean intervention by either; None where only dense inference is possible.
         batch_size: interventions that are restored at a time.
-        memory_bytes: about what the network's activations take.
+        memory_bytes: about what the process holds of the host's memory at most, Python, libraries and all.
+        device_bytes: about what it holds of a GPU's memory at most; None where there is none.
         folders: where results will lie, for each ROI.
     """
 
@@ -193,18 +203,21 @@ class Forecast:
     cost: Cost | None
     batch_size: int
     memory_bytes: int
+    device_bytes: int | None
     folders: list[Path]
 
 
 def forecast(run: Run) -> Iterator[Forecast]:
     """What :func:`compute_effects` would do, without doing it."""
-    for model in run.config.Modellist:
+    config = run.config
+    for model in config.Modellist:
         net = load_for_run(run, model)
         for subject in run.subjects:
             _check_network(run, net, model, subject)
-            for shared in inferences_for(run, net, subject, subject.rois):
+            shares = inferences_for(run, net, subject, subject.rois)
+            for shared in shares:
                 batch_size = batch_size_for(run, model, shared.inference)
-                images = batch_size if shared.inference.kind == "dense" else 1
+                host, device = _memory_bytes(run, subject, shared, batch_size)
                 yield Forecast(
                     model=model,
                     image=subject.name,
@@ -212,8 +225,24 @@ def forecast(run: Run) -> Iterator[Forecast]:
                     coarse=len(subject.coarse),
                     fine=len(subject.fine),
                     kind=shared.inference.kind,
-                    cost=shared.cost,
+                    cost=shared.inference.predicted_cost,
                     batch_size=batch_size,
-                    memory_bytes=images * activation_bytes(net, subject.grid.height, subject.grid.width),
+                    memory_bytes=host,
+                    device_bytes=device,
                     folders=[result_paths(run.config, model, subject.name, roi).pair_folder for roi in shared.rois],
                 )
+
+
+def _memory_bytes(run: Run, subject: Subject, shared: Shared, batch_size: int) -> tuple[int, int | None]:
+    """Peaks of the host's and the GPU's memory: what is held by now, and what the inference and the results take."""
+    coarse, fine = (8 * len(plan) for plan in (subject.coarse, subject.fine))
+    # All effects, and those of one stage several times over while they are saved.
+    effects = len(shared.rois) * (coarse + fine) + COPIES_TO_SAVE * max(coarse, fine)
+    pictures = COPIES_OF_PICTURE * subject.scene.ground_truth.size
+    inference_bytes = shared.inference.memory_bytes(batch_size)
+    on_host, on_device = effects + pictures + FIRST_PASS, None
+    if run.device.type == "cuda":
+        on_device = torch.cuda.memory_allocated(run.device) + inference_bytes
+    else:
+        on_host += inference_bytes
+    return max(most_resident_bytes(), resident_bytes() + on_host), on_device

@@ -15,7 +15,7 @@ from tqdm import tqdm
 from CEM_Demo.cache import Effects, blank
 from CEM_Demo.geometry import Grid
 from CEM_Demo.inference.choice import Shared
-from CEM_Demo.interventions import PatchBank, Plan
+from CEM_Demo.interventions import Interventions, PatchBank, Plan
 from CEM_Demo.metrics import psnr, squared_errors, to_uint8
 from CEM_Demo.tasks import Scene
 
@@ -36,7 +36,7 @@ class Scope:
         """PSNR (dB) of each ROI of the untouched output, 3 x sH x sW."""
         return [float(values[0]) for values in self._psnr(restored[(None, slice(None), *self.shared.around.window)])]
 
-    def measure(self, batch: Plan) -> list[NDArray[np.float64]]:
+    def measure(self, batch: Interventions) -> list[NDArray[np.float64]]:
         """PSNRs (dB) of each ROI after the interventions of a batch."""
         corners = np.stack((batch.rows, batch.columns), axis=1) * self.grid.block
         patches = self.bank.at_size(batch.patches, self.grid.block)
@@ -96,7 +96,8 @@ def run_stages(
 
 def passes_to_fine(origin: float, coarse: NDArray[np.float64], tol: float) -> NDArray[np.bool_]:
     """Rows x columns: whether any coarse draw moved the PSNR (dB) by ``tol`` or more."""
-    return np.abs(origin - coarse).max(axis=2) >= tol
+    # The extremes tell, without an array of all differences.
+    return np.maximum(origin - coarse.min(axis=2), coarse.max(axis=2) - origin) >= tol
 
 
 def _run_stage(
@@ -109,38 +110,47 @@ def _run_stage(
     label: str,
 ) -> None:
     """Run what is left of a stage, batch by batch; ``wanted``, ROIs x rows x columns, says which block is whose."""
-    owned = wanted[:, plan.rows, plan.columns]
+    owned = wanted.reshape(len(effects), -1)[:, plan.blocks]
     done = [getattr(part.progress, stage) for part in effects]
     batch_size = effects[0].batch_size
     # Batches start at multiples of their size, so that a resumed run has those of an uninterrupted one.
-    begin = min(_place(own, count) for own, count in zip(owned, done, strict=True)) // batch_size * batch_size
-    counts = owned[:, :begin].sum(axis=1)
+    begin = min(_place(own, plan.draws, count) for own, count in zip(owned, done, strict=True))
+    begin = begin // batch_size * batch_size
     saved = time.monotonic()
     try:
         with tqdm(total=len(plan), initial=begin, desc=f"{label} {stage}", unit="intervention") as bar:
             for start in range(begin, len(plan), batch_size):
                 started = time.monotonic()
-                batch, own = plan[start : start + batch_size], owned[:, start : start + batch_size]
-                for part, mine, measured in zip(effects, own, scope.measure(batch), strict=True):
-                    values = batch[mine]
-                    getattr(part, stage)[values.rows, values.columns, values.draws] = measured[mine]
-                counts += own.sum(axis=1)
-                for part, count in zip(effects, counts.tolist(), strict=True):
-                    setattr(part.progress, stage, max(getattr(part.progress, stage), count))
+                batch = plan[start : start + batch_size]
+                stop = start + len(batch)
+                for part, own, measured in zip(effects, owned, scope.measure(batch), strict=True):
+                    mine = own[np.arange(start, stop) // plan.draws]
+                    places = batch.rows[mine], batch.columns[mine], batch.draws[mine]
+                    getattr(part, stage)[places] = measured[mine]
+                for part, own in zip(effects, owned, strict=True):
+                    count = max(getattr(part.progress, stage), _count(own, plan.draws, stop))
+                    setattr(part.progress, stage, count)
                     part.seconds += (time.monotonic() - started) / len(effects)
                 bar.update(len(batch))
                 if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
                     keeper.save(stage)
                     saved = time.monotonic()
     except KeyboardInterrupt:
-        for part, own in zip(effects, owned, strict=True):  # of a batch that may be cut short
-            blank(getattr(part, stage), plan[own][getattr(part.progress, stage) :])
+        for part, blocks in zip(effects, wanted, strict=True):  # of a batch that may be cut short
+            blank(getattr(part, stage), plan.of_blocks(blocks), getattr(part.progress, stage))
         keeper.save(stage)
         raise
     keeper.save(stage)
 
 
-def _place(own: NDArray[np.bool_], done: int) -> int:
-    """Where in a shared plan an ROI stands that has done so many of its own interventions."""
-    places = np.flatnonzero(own)
-    return int(places[done]) if done < len(places) else len(own)
+def _count(own: NDArray[np.bool_], draws: int, stop: int) -> int:
+    """How many of the first ``stop`` interventions of a shared plan are on an ROI's own blocks."""
+    whole, part = divmod(stop, draws)
+    return int(own[:whole].sum()) * draws + part * int(own[whole : whole + 1].sum())
+
+
+def _place(own: NDArray[np.bool_], draws: int, done: int) -> int:
+    """Where in a shared plan an ROI stands that has done so many interventions on its own blocks."""
+    whole, part = divmod(done, draws)
+    blocks = np.flatnonzero(own)
+    return int(blocks[whole]) * draws + part if whole < len(blocks) else len(own) * draws

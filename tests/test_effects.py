@@ -38,7 +38,7 @@ def by_hand(config: Config, stage: str, draws: int) -> np.ndarray:
     height, width = scene.degraded.shape[:2]
     shape = -(-height // config.block), -(-width // config.block)
     bank = load_bank(Path(config.patch_path))
-    plan = make_plan(config.seed, "photo_1.png", stage, shape, draws, len(bank))
+    plan = make_plan(config.seed, "photo_1.png", stage, shape, draws, len(bank))[:]
     net = load_network("Tiny", config.task, config.sr)
     values = np.zeros((*shape, draws))
     for i in range(len(plan)):

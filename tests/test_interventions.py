@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tarfile
+from dataclasses import fields
 from pathlib import Path
 
 import cv2
@@ -73,24 +75,26 @@ def test_plan_tries_every_block_and_draw_once_in_order(
     seed: int, rows: int, columns: int, draws: int, bank_size: int
 ) -> None:
     plan = make_plan(seed, "a.png", "coarse", (rows, columns), draws, bank_size)
+    everything = plan[:]
     expected = [(row, column, draw) for row in range(rows) for column in range(columns) for draw in range(draws)]
-    assert list(zip(plan.rows.tolist(), plan.columns.tolist(), plan.draws.tolist(), strict=True)) == expected
-    assert ((plan.patches >= 0) & (plan.patches < bank_size)).all()
+    found = zip(everything.rows.tolist(), everything.columns.tolist(), everything.draws.tolist(), strict=True)
+    assert list(found) == expected
+    assert ((everything.patches >= 0) & (everything.patches < bank_size)).all()
     assert plan.digest == make_plan(seed, "a.png", "coarse", (rows, columns), draws, bank_size).digest
 
 
 def test_draws_depend_on_their_key_alone() -> None:
-    few = make_plan(0, "a.png", "fine", (4, 5), 3, 10_000)
-    many = make_plan(0, "a.png", "fine", (4, 5), 7, 10_000)
-    shared = many[many.draws < 3]
-    np.testing.assert_array_equal(shared.patches, few.patches)
-    np.testing.assert_array_equal(shared.noise_seeds, few.noise_seeds)
+    few = make_plan(0, "a.png", "fine", (4, 5), 3, 10_000)[:]
+    many = make_plan(0, "a.png", "fine", (4, 5), 7, 10_000)[:]
+    shared = many.draws < 3
+    np.testing.assert_array_equal(many.patches[shared], few.patches)
+    np.testing.assert_array_equal(many.noise_seeds[shared], few.noise_seeds)
     for other in (
         make_plan(1, "a.png", "fine", (4, 5), 3, 10_000),
         make_plan(0, "b.png", "fine", (4, 5), 3, 10_000),
         make_plan(0, "a.png", "coarse", (4, 5), 3, 10_000),
     ):
-        assert (other.patches != few.patches).mean() > 0.9
+        assert (other[:].patches != few.patches).mean() > 0.9
     assert len(np.unique(many.noise_seeds)) == len(many)
 
 
@@ -98,6 +102,27 @@ def test_plan_of_chosen_blocks_keeps_their_draws() -> None:
     plan = make_plan(0, "a.png", "fine", (4, 5), 3, 100)
     chosen = np.zeros((4, 5), dtype=bool)
     chosen[1, 2] = chosen[3, 4] = True
-    part = plan.of_blocks(chosen)
+    part = plan.of_blocks(chosen)[:]
     assert part.rows.tolist() == [1] * 3 + [3] * 3
-    np.testing.assert_array_equal(part.patches[:3], plan.patches[(1 * 5 + 2) * 3 :][:3])
+    np.testing.assert_array_equal(part.patches[:3], plan[:].patches[(1 * 5 + 2) * 3 :][:3])
+
+
+def test_any_slice_of_a_plan_is_that_of_the_whole() -> None:
+    chosen = np.random.RandomState(0).rand(6, 7) < 0.5
+    for plan in (
+        make_plan(3, "a.png", "fine", (6, 7), 5, 100),
+        make_plan(3, "a.png", "fine", (6, 7), 5, 100).of_blocks(chosen),
+    ):
+        whole = plan[:]
+        for size in (1, 4, 13, 1000):
+            parts = [plan[start : start + size] for start in range(0, len(plan), size)]
+            for field in fields(whole):
+                found = np.concatenate([getattr(part, field.name) for part in parts])
+                np.testing.assert_array_equal(found, getattr(whole, field.name))
+
+
+def test_draws_are_those_of_earlier_versions() -> None:
+    plan = make_plan(0, "a.png", "coarse", (32, 32), 3, 10_000)
+    assert plan.digest == "e74da4ec28097aa39abc9d7c2aff1e4eeafd5f451f8a778caefcb72e01b8f95b"
+    joined = b"".join(getattr(plan[:], field.name).tobytes() for field in fields(plan[:]))
+    assert plan.digest == hashlib.sha256(joined).hexdigest()

@@ -167,7 +167,9 @@ def test_input_and_degradation_are_provenance(tmp_path: Path, paired: dict[str, 
     config = make_config(tmp_path, paired)
     compute(config)
     source = tmp_path / "degrade.py"
-    with pytest.raises(InputError, match="degradation was None, degradation_sha256 was None"):
+    with pytest.raises(
+        InputError, match="degradation was not recorded, is now darken; degradation_sha256 was not recorded"
+    ):
         compute(make_config(tmp_path, paired, degradation=f"{source}:darken"))
     compute(make_config(tmp_path, paired, degradation=f"{source}:darken", prefix="DARK"))
     manifest = read_manifest(
@@ -232,7 +234,7 @@ def test_mistakes_in_a_degradation_end_in_one_line(
 def test_a_degradation_that_fails_midway_keeps_what_is_done(
     tmp_path: Path, paired: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("CEM_Demo.effects.SECONDS_BETWEEN_SAVES", -1)
+    monkeypatch.setattr("CEM_Demo.stages.SECONDS_BETWEEN_SAVES", -1)
     source = (
         "calls = []\n\ndef tire(patch, random):\n    calls.append(1)\n    assert len(calls) < 20\n    return patch\n"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from CEM_Demo.cache import read_manifest
 from CEM_Demo.config import Config
 from CEM_Demo.effects import compute_effects
 from CEM_Demo.errors import InputError
@@ -188,7 +186,7 @@ def test_the_zoo_knows_its_scales(model: str, training: str, task: str, scales: 
 
 @pytest.mark.parametrize(
     ("task", "change", "complaint"),
-    [("DN", {"sigma": 25.5}, "sigma was 50.0"), ("DR", {"rain": "large"}, "rain was 'medium'")],
+    [("DN", {"sigma": 25.5}, "sigma was 50.0"), ("DR", {"rain": "large"}, "rain was medium")],
 )
 def test_strengths_are_provenance(
     tmp_path: Path, settings: dict[str, Any], task: str, change: dict[str, Any], complaint: str
@@ -196,17 +194,5 @@ def test_strengths_are_provenance(
     settings |= {"task": task, "load_previous": 1}
     config = make_config(tmp_path, settings)
     compute_effects(prepare(config))
-    with pytest.raises(InputError, match=complaint):
-        compute_effects(prepare(make_config(tmp_path, settings, **change)))
-
-    # A manifest that does not tell the strength is of the default one.
-    paths = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)
-    manifest = read_manifest(paths)
-    assert manifest is not None
-    del manifest["provenance"][next(iter(change))]
-    paths.manifest.write_text(json.dumps(manifest))
-    before = paths.coarse.stat().st_mtime_ns
-    compute_effects(prepare(config))
-    assert paths.coarse.stat().st_mtime_ns == before
     with pytest.raises(InputError, match=complaint):
         compute_effects(prepare(make_config(tmp_path, settings, **change)))

@@ -14,6 +14,7 @@ from torch import nn
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
+from CEM_Demo.host_memory import free_bytes
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.inference.incremental import IncrementalInference
@@ -36,14 +37,12 @@ class Shared:
         inference: restores ``around``.
         around: the smallest ROI that holds all of ``rois``.
         reached: ROIs x blocks, in row-major order of the image's blocks; False where a block cannot change the ROI.
-        cost: of incremental inference and dense; None where torch.export cannot flatten the network.
     """
 
     inference: Inference
     around: ROI
     rois: tuple[ROI, ...]
     reached: NDArray[np.bool_]
-    cost: Cost | None
 
 
 def is_cheaper(cost: Cost) -> bool:
@@ -80,23 +79,39 @@ def choose_inference(
         kind: ``dense``, ``incremental``, or ``auto`` for whichever is predicted to be faster.
 
     Raises:
-        InputError: ``incremental`` is asked for and torch.export cannot flatten the network.
+        InputError: ``incremental`` is asked for and torch.export cannot flatten the network, or there is too little
+            memory for what it keeps.
     """
-    shares: list[Shared] = []
+    cost = None
     if kind != "dense":
         try:
-            shares = _share_cones(IncrementalInference(net, degraded, rois[0], block, device), rois)
+            cones = _share_cones(IncrementalInference(net, degraded, rois[0], block, device), rois)
         except InputError:
             if kind == "incremental":
                 raise
-        costs = [share.cost for share in shares if share.cost]
-        if shares and (kind == "incremental" or _pays(costs)):
-            return shares
+        else:
+            if kind == "incremental":
+                _check_memory(cones, type(net).__name__, device)
+            costs = [cost for cone in cones if (cost := cone.inference.predicted_cost)]
+            if kind == "incremental" or _pays(costs):
+                return cones
+            cost = costs[0]
     around = reduce(ROI.around, rois)
     blocks = -(-degraded.shape[0] // block) * -(-degraded.shape[1] // block)
-    cost = shares[0].cost if shares else None
-    inference = DenseInference(net, degraded, around, device)
-    return [Shared(inference, around, tuple(rois), np.ones((len(rois), blocks), dtype=bool), cost)]
+    inference = DenseInference(net, degraded, around, device, cost)
+    return [Shared(inference, around, tuple(rois), np.ones((len(rois), blocks), dtype=bool))]
+
+
+def _check_memory(cones: Sequence[Shared], name: str, device: torch.device) -> None:
+    """Raises InputError where the inferences need more memory than there is."""
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_bytes()
+    engines = [cone.inference for cone in cones]
+    needed = sum(engine.memory_bytes(engine.automatic_batch_size()) for engine in engines)
+    if free is not None and needed > free:
+        raise InputError(
+            f"inference: incremental needs about {needed / 2**30:.1f} GiB of memory for {name} on this image, "
+            f"{free / 2**30:.1f} GiB are free; use auto or dense"
+        )
 
 
 def _share_cones(first: IncrementalInference, rois: Sequence[ROI]) -> list[Shared]:
@@ -121,12 +136,6 @@ def _share_cones(first: IncrementalInference, rois: Sequence[ROI]) -> list[Share
         around = one.around(other)
         groups[around] = groups.pop(one) + groups.pop(other) + groups.pop(around, ())
     return [
-        Shared(
-            engines[around],
-            around,
-            members,
-            np.stack([reached[roi] for roi in members]),
-            engines[around].predicted_cost,
-        )
+        Shared(engines[around], around, members, np.stack([reached[roi] for roi in members]))
         for around, members in groups.items()
     ]

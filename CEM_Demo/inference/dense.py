@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-import warnings
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +14,11 @@ from torch import Tensor, nn
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image
+from CEM_Demo.inference.memory import Halving, forward_bytes
+from CEM_Demo.inference.reach import Cost
 
 CPU_MEMORY = 1 << 27  # small batches stay in the caches
+SHARE_OF_GPU = 4  # not of what is free there now, so that the same run takes the same batches
 LARGEST_BATCH = {"cpu": 16, "cuda": 512, "mps": 64}
 
 
@@ -24,22 +27,44 @@ class DenseInference:
 
     kind = "dense"
 
-    def __init__(self, net: nn.Module, degraded: UInt8Image, roi: ROI, device: torch.device) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        degraded: UInt8Image,
+        roi: ROI,
+        device: torch.device,
+        predicted_cost: Cost | None = None,
+    ) -> None:
         """``degraded`` is H x W x 3 uint8 RGB, ``roi`` in pixels of the output."""
         self.net = net.to(device).eval()
         self.image = to_unit_range(torch.from_numpy(degraded).to(device)).permute(2, 0, 1)
         self.roi = roi
         self.device = device
+        self.predicted_cost = predicted_cost
+        self._halving = Halving(device)
+
+    @cached_property
+    def _forward_bytes(self) -> int:
+        height, width = self.image.shape[-2:]
+        return forward_bytes(self.net, height, width)
 
     def baseline(self) -> Tensor:
         """See :meth:`Inference.baseline`."""
         with torch.inference_mode():
-            return self.net(self.image[None])[0].float()
+            (output,) = self._halving(lambda _: self.net(self.image[None]), 1)
+            return output[0].float()
 
     def automatic_batch_size(self) -> int:
-        """See :meth:`Inference.automatic_batch_size`."""
-        height, width = self.image.shape[-2:]
-        return fitting_batch_size(self.net, height, width, self.device)
+        """See :meth:`Inference.automatic_batch_size`: as many images as fit well into the device's memory."""
+        memory = CPU_MEMORY
+        if self.device.type == "cuda":
+            memory = torch.cuda.get_device_properties(self.device).total_memory // SHARE_OF_GPU
+        return max(1, min(LARGEST_BATCH[self.device.type], memory // max(1, self._forward_bytes)))
+
+    def memory_bytes(self, batch_size: int) -> int:
+        """See :meth:`Inference.memory_bytes`."""
+        # Every image is pasted into a copy that overhangs, then copied to where the network reads it.
+        return batch_size * (self._forward_bytes + 4 * self.image.numel())
 
     def reaches(self, corners: NDArray[np.int64]) -> NDArray[np.bool_]:
         """See :meth:`Inference.reaches`; dense inference knows of no bounds."""
@@ -47,23 +72,7 @@ class DenseInference:
 
     def restore(self, corners: NDArray[np.int64], blocks: NDArray[np.uint8]) -> Tensor:
         """See :meth:`Inference.restore`; a batch too large for the memory is halved until it fits."""
-        outputs: list[Tensor] = []
-        done, size = 0, len(corners)
-        while done < len(corners):
-            part = slice(done, done + size)
-            try:
-                outputs.append(self._restore_at_once(corners[part], blocks[part]))
-                done += size
-                continue
-            except (torch.OutOfMemoryError, RuntimeError) as error:
-                if not _is_out_of_memory(error) or size == 1:
-                    raise
-            # Outside the handler, which would keep the failed batch's tensors alive.
-            size = (size + 1) // 2
-            warnings.warn(f"out of memory on {self.device}: going on with batches of {size}", stacklevel=2)
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-        return torch.cat(outputs)
+        return torch.cat(self._halving(lambda part: self._restore_at_once(corners[part], blocks[part]), len(corners)))
 
     def _restore_at_once(self, corners: NDArray[np.int64], blocks: NDArray[np.uint8]) -> Tensor:
         with torch.inference_mode():
@@ -93,36 +102,6 @@ def paste(image: Tensor, corners: Tensor, blocks: Tensor) -> Tensor:
     numbers = torch.arange(count, device=image.device)[:, None, None]
     overhanging[numbers, :, rows, columns] = to_unit_range(blocks.to(image.device))
     return overhanging[..., :height, :width].contiguous()
-
-
-def activation_bytes(net: nn.Module, height: int, width: int) -> int:
-    """About how much memory one image of ``height`` x ``width`` takes on its way through ``net``.
-
-    Found without computing: the largest input and output of any layer, thrice for what skips hold alive.
-    """
-    largest = 0
-
-    def note(_: nn.Module, inputs: tuple[object, ...], output: object) -> None:
-        nonlocal largest
-        held = [value for value in (*inputs, output) if isinstance(value, Tensor)]
-        largest = max(largest, sum(value.numel() * value.element_size() for value in held))
-
-    hooks = [layer.register_forward_hook(note) for layer in net.modules() if not list(layer.children())]
-    try:
-        with torch.inference_mode(), torch.device("meta"):
-            weights = {key: value.to("meta") for key, value in (*net.named_parameters(), *net.named_buffers())}
-            torch.func.functional_call(net, weights, (torch.empty(1, 3, height, width),))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return 3 * largest
-
-
-def fitting_batch_size(net: nn.Module, height: int, width: int, device: torch.device) -> int:
-    """As many images of ``height`` x ``width`` as fit well into the device's free memory."""
-    memory = torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else CPU_MEMORY
-    fitting = memory // max(1, activation_bytes(net, height, width))
-    return max(1, min(LARGEST_BATCH[device.type], int(fitting)))
 
 
 def check_network(
@@ -171,7 +150,3 @@ def check_output(output: Tensor, expected: tuple[int, int], name: str) -> None:
 def to_unit_range(values: Tensor) -> Tensor:
     """From 8 bits to 0..1, float32."""
     return values.to(torch.float32).div(255)
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)

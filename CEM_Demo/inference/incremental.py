@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -14,15 +15,25 @@ from torch import Tensor, nn
 
 from CEM_Demo.geometry import ROI, Grid
 from CEM_Demo.images import UInt8Image
+from CEM_Demo.inference.baseline import rows_in_strip, run_in_strips, run_whole
 from CEM_Demo.inference.dense import to_unit_range
 from CEM_Demo.inference.graph import export_graph
-from CEM_Demo.inference.reach import Cost, cost_of, reach_of, work_windows
-from CEM_Demo.inference.steps import Steps, Values, compile_steps, keep_baseline
+from CEM_Demo.inference.memory import Halving, forward_bytes, is_out_of_memory, no_memory
+from CEM_Demo.inference.reach import Reach, cost_of, reach_of, seen_from, survey, work_windows
+from CEM_Demo.inference.steps import Steps, Values, compile_steps
 from CEM_Demo.inference.windows import Box, Windows, block_windows
 
 BATCH_SIZE = 512
+# What the restored ROIs of a batch may take; smaller batches for ROIs of more than 64 pixels.
+ROIS_BYTES = BATCH_SIZE * 4 * 3 * 64**2
 # What a batch may read and write in one step: few enough for a CPU's caches, enough to keep a GPU busy.
 BYTES_PER_STEP = {"cpu": 1 << 22, "cuda": 1 << 30, "mps": 1 << 28}
+# Steps of blocks that are held ready for more draws; of some 2 KiB each.
+MOST_STEPS = 20_000
+# What the untouched image may take on its way at once; a larger one goes in strips of half as much.
+BASELINE_BYTES = {"cpu": 1 << 30, "cuda": 1 << 34, "mps": 1 << 32}
+# Tensors of the size of the largest one that are alive at a time: a step's input, its window of it, its output.
+ALIVE_AT_A_TIME = 3
 
 
 class IncrementalInference:
@@ -44,35 +55,37 @@ class IncrementalInference:
         self.grid = Grid(degraded.shape[0], degraded.shape[1], block, 1)
         self.device = device
         self._graph = export_graph(net.to(device).eval(), self.grid.height, self.grid.width, device)
-        self._look_at(roi)
+        self._net = net
+        self._look_at(reach_of(self._graph, _box(roi)))
 
     def at(self, roi: ROI) -> IncrementalInference:
         """The same network and image, ready for interventions on another ROI."""
         other = copy.copy(self)
-        other._look_at(roi)
+        other._look_at(seen_from(self.reach, _box(roi)))
         return other
 
-    def _look_at(self, roi: ROI) -> None:
-        block = self.grid.block
-        self.reach = reach_of(self._graph, Box(roi.top, roi.bottom, roi.left, roi.right))
-        self._work = self._windows(np.argwhere(np.ones(self.grid.shape, dtype=bool)) * block)
+    def _look_at(self, reach: Reach) -> None:
+        self.reach = reach
+        corners = np.argwhere(np.ones(self.grid.shape, dtype=bool)) * self.grid.block
+        self._survey = survey(reach, self._blocks(corners))
+        self.predicted_cost = cost_of(reach, self._survey)
         self._steps: dict[tuple[int, int], Steps] = {}
         self._output: Tensor | None = None
         self._kept: Values = []
+        self._halving = Halving(self.device)
 
     @property
     def reached_blocks(self) -> NDArray[np.bool_]:
         """For the blocks of the image, row by row, whether they can change the ROI."""
-        return self._work[self.reach.graph.output].filled
+        return self._survey.reached
 
-    @property
-    def predicted_cost(self) -> Cost:
-        """Of a mean intervention over all blocks of the image."""
-        return cost_of(self.reach, self._work)
+    @cached_property
+    def _forward_bytes(self) -> int:
+        return forward_bytes(self._net, self.grid.height, self.grid.width)
 
     def work_per_block(self, corners: NDArray[np.int64]) -> NDArray[np.float64]:
         """Multiply-adds of one intervention on each of N blocks, by their N x 2 corners."""
-        work = self._windows(corners)
+        work = work_windows(self.reach, self._blocks(corners))
         shares = zip(work, self.reach.graph.nodes, self.reach.multiply_adds, strict=True)
         return np.sum([window.areas * (count / math.prod(node.size)) for window, node, count in shares], axis=0)
 
@@ -80,44 +93,99 @@ class IncrementalInference:
         """See :meth:`Inference.baseline`."""
         if self._output is None:
             with torch.inference_mode():
-                self._output, self._kept = keep_baseline(self.reach, self.image)
+                self._output, self._kept = self._run_baseline()
         return self._output[0].float()
+
+    def _run_baseline(self) -> tuple[Tensor, Values]:
+        if not self._in_strips:
+            try:
+                return run_whole(self.reach, self.image)
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            if not self.reach.is_local:
+                raise no_memory(self.device)
+        strips = Halving(self.device, rows_in_strip(self.reach, self._strip_bytes / self._forward_bytes))
+        return run_in_strips(self.reach, self.image, strips)
+
+    @property
+    def _in_strips(self) -> bool:
+        return self.reach.is_local and self._forward_bytes > BASELINE_BYTES[self.device.type]
+
+    @property
+    def _strip_bytes(self) -> int:
+        return min(self._forward_bytes, BASELINE_BYTES[self.device.type]) // 2
 
     def automatic_batch_size(self) -> int:
         """See :meth:`Inference.automatic_batch_size`; draws on one block are best kept together."""
-        return BATCH_SIZE
+        return max(1, min(BATCH_SIZE, ROIS_BYTES // self._roi_bytes))
+
+    @property
+    def _roi_bytes(self) -> int:
+        return 4 * 3 * math.prod(self.reach.roi.sides)
+
+    def memory_bytes(self, batch_size: int) -> int:
+        """See :meth:`Inference.memory_bytes`."""
+        baseline = self._forward_bytes
+        if self._in_strips:
+            cone = self.reach.needed[self.reach.graph.image].areas[0] / (self.grid.height * self.grid.width)
+            baseline = max(self._strip_bytes, int(cone * self._forward_bytes))
+        part = ALIVE_AT_A_TIME * max(BYTES_PER_STEP[self.device.type], self._survey.largest_bytes)
+        restoring = self._workers * part + 2 * batch_size * self._roi_bytes
+        output = 4 * math.prod(self.reach.graph.nodes[self.reach.graph.output].shape or ())
+        return output + self.predicted_cost.kept_bytes + max(baseline, restoring)
 
     def reaches(self, corners: NDArray[np.int64]) -> NDArray[np.bool_]:
         """For N x 2 corners of blocks, whether they can change the ROI; the effect of the others is exactly zero."""
         on_grid = self._numbers(corners)
-        reached = self.reached_blocks[on_grid]
+        reached = self._survey.reached[on_grid]
         off_grid = on_grid < 0
         if off_grid.any():
-            reached[off_grid] = self._windows(corners[off_grid])[self.reach.graph.output].filled
+            reached[off_grid] = survey(self.reach, self._blocks(corners[off_grid])).reached
         return reached
 
     def restore(self, corners: NDArray[np.int64], blocks: NDArray[np.uint8]) -> Tensor:
-        """See :meth:`Inference.restore`; blocks out of the ROI's reach give the baseline's ROI."""
+        """See :meth:`Inference.restore`; blocks out of the ROI's reach give the baseline's ROI.
+
+        A part too large for the memory is halved until it fits.
+        """
         rows, columns = slice(*self.reach.roi[:2]), slice(*self.reach.roi[2:])
         restored = self.baseline()[:, rows, columns].repeat(len(corners), 1, 1, 1)
         places, members = np.unique(corners, axis=0, return_inverse=True)
-        parts: list[NDArray[np.int64]] = []
-        for number in np.flatnonzero(self.reaches(places)):
-            top, left = places[number].tolist()
-            if (top, left) not in self._steps:
-                with torch.inference_mode():
-                    self._steps[top, left] = compile_steps(self.reach, self._kept, self._work_at(top, left))
-            chosen = np.flatnonzero(members.reshape(-1) == number)
-            size = self._most_at_once(self._steps[top, left])
-            parts += [chosen[start : start + size] for start in range(0, len(chosen), size)]
+        reached = np.flatnonzero(self.reaches(places))
 
         def restore_part(part: NDArray[np.int64]) -> Tensor:
             top, left = corners[part[0]].tolist()
-            return self._restore_at_once(self._steps[top, left], blocks[part])
+            steps = self._steps[top, left]
+            return torch.cat(self._halving(lambda some: self._restore_at_once(steps, blocks[part[some]]), len(part)))
 
-        for part, result in zip(parts, self._map(restore_part, parts), strict=True):
-            restored[torch.from_numpy(part).to(self.device)] = result
+        at_once = max(1, MOST_STEPS // len(self.reach.graph.nodes))
+        for start in range(0, len(reached), at_once):
+            numbers = reached[start : start + at_once]
+            self._make_ready(places[numbers])
+            parts: list[NDArray[np.int64]] = []
+            for number in numbers:
+                top, left = places[number].tolist()
+                chosen = np.flatnonzero(members.reshape(-1) == number)
+                size = self._most_at_once(self._steps[top, left])
+                parts += [chosen[begin : begin + size] for begin in range(0, len(chosen), size)]
+            for part, result in zip(parts, self._map(restore_part, parts), strict=True):
+                restored[torch.from_numpy(part).to(self.device)] = result
         return restored
+
+    def _make_ready(self, corners: NDArray[np.int64]) -> None:
+        """Compile the steps of the blocks with these corners, and forget those of others if there are too many."""
+        places = [(top, left) for top, left in corners.tolist()]
+        missing = [place for place in places if place not in self._steps]
+        held = sum(len(steps.steps) for steps in self._steps.values())
+        if held + len(missing) * len(self.reach.graph.nodes) > MOST_STEPS:
+            self._steps = {place: self._steps[place] for place in places if place in self._steps}
+        if not missing:
+            return
+        work = work_windows(self.reach, self._blocks(np.array(missing)))
+        with torch.inference_mode():
+            for number, place in enumerate(missing):
+                self._steps[place] = compile_steps(self.reach, self._kept, [window.at(number) for window in work])
 
     def _most_at_once(self, steps: Steps) -> int:
         if not self.reach.batchable:
@@ -131,9 +199,13 @@ class IncrementalInference:
             pixels = torch.from_numpy(np.ascontiguousarray(blocks[:, :height, :width])).to(self.device)
             return steps(to_unit_range(pixels).permute(0, 3, 1, 2), self.reach.graph).float()
 
+    @property
+    def _workers(self) -> int:
+        return torch.get_num_threads() if self.device.type == "cpu" else 1
+
     def _map(self, function: Callable[[NDArray[np.int64]], Tensor], parts: list[NDArray[np.int64]]) -> Iterator[Tensor]:
         """Apply a function to all parts, on a CPU one part per core: windows are too small to be shared by cores."""
-        workers = torch.get_num_threads() if self.device.type == "cpu" else 1
+        workers = self._workers
         if workers == 1 or len(parts) == 1:
             yield from map(function, parts)
             return
@@ -141,18 +213,15 @@ class IncrementalInference:
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield from pool.map(function, parts)
 
-    def _work_at(self, top: int, left: int) -> list[Windows]:
-        """For each node, the window to be computed for the block with this corner."""
-        corner = np.array([[top, left]])
-        number = int(self._numbers(corner)[0])
-        return self._windows(corner) if number < 0 else [window.at(number) for window in self._work]
-
     def _numbers(self, corners: NDArray[np.int64]) -> NDArray[np.int64]:
         """Which blocks of the grid, counted row by row, have these N x 2 corners; -1 for those off the grid."""
         places, off = np.divmod(corners, self.grid.block)
         on_grid = ((off == 0) & (places >= 0) & (places < self.grid.shape)).all(axis=1)
         return np.where(on_grid, places[:, 0] * self.grid.shape[1] + places[:, 1], -1)
 
-    def _windows(self, corners: NDArray[np.int64]) -> list[Windows]:
-        blocks = block_windows(corners, self.grid.block, (self.grid.height, self.grid.width))
-        return work_windows(self.reach, blocks)
+    def _blocks(self, corners: NDArray[np.int64]) -> Windows:
+        return block_windows(corners, self.grid.block, (self.grid.height, self.grid.width))
+
+
+def _box(roi: ROI) -> Box:
+    return Box(roi.top, roi.bottom, roi.left, roi.right)

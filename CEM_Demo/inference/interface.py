@@ -8,14 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from CEM_Demo.inference.reach import Cost
+
 
 class Inference(Protocol):
     """A network, one degraded image and one ROI, ready for interventions.
 
-    ``kind`` is what the config's key ``inference`` calls it.
+    ``kind`` is what the config's key ``inference`` calls it; ``predicted_cost`` the work of a mean intervention by
+    either inference, where it is known.
     """
 
     kind: str
+
+    @property
+    def predicted_cost(self) -> Cost | None: ...
 
     def baseline(self) -> Tensor:
         """The output for the untouched image: 3 x sH x sW float32, on the device."""
@@ -23,6 +29,10 @@ class Inference(Protocol):
 
     def automatic_batch_size(self) -> int:
         """How many interventions to restore at a time, if the user does not say."""
+        ...
+
+    def memory_bytes(self, batch_size: int) -> int:
+        """About how much of the device's memory restoring takes at most, the network's weights aside."""
         ...
 
     def reaches(self, corners: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -7,16 +7,19 @@ there anything to compute.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.flop_counter import FlopCounterMode
 
 from CEM_Demo.inference.graph import Graph
 from CEM_Demo.inference.operators import is_batchable, rules_of
 from CEM_Demo.inference.rules import Rule
 from CEM_Demo.inference.windows import Box, Windows, common, hull, no_windows, one_window, whole
+
+SURVEYED_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,37 @@ class Reach:
     batchable: bool
     multiply_adds: tuple[float, ...]
 
+    @property
+    def is_local(self) -> bool:
+        """Whether every operator has a rule, so that any window of the output can be computed by windows alone."""
+        return all(
+            rule is not None or node.constant is not None or number == self.graph.image
+            for number, (node, rule) in enumerate(zip(self.graph.nodes, self.rules, strict=True))
+        )
+
 
 def reach_of(graph: Graph, roi: Box) -> Reach:
     """Follow ``roi``, a window of the output, back through the graph."""
     rules = rules_of(graph)
+    needed, kept = _follow(graph, rules, roi)
+    batchable = all(
+        rule is not None or is_batchable(node, [graph.nodes[source] for source in node.inputs])
+        for node, rule in zip(graph.nodes, rules, strict=True)
+    )
+    costs = tuple(_multiply_adds(graph, number, rule) for number, rule in enumerate(rules))
+    return Reach(graph, roi, rules, needed, kept, batchable, costs)
+
+
+def seen_from(reach: Reach, roi: Box) -> Reach:
+    """The same graph, seen from another window of the output."""
+    needed, kept = _follow(reach.graph, reach.rules, roi)
+    return replace(reach, roi=roi, needed=needed, kept=kept)
+
+
+def _follow(
+    graph: Graph, rules: tuple[Rule | None, ...], roi: Box
+) -> tuple[tuple[Windows, ...], tuple[Box | None, ...]]:
+    """What is needed of each node, and what is kept of it; see :class:`Reach`."""
     needed = [no_windows(1) for _ in graph.nodes]
     kept: list[Windows] = list(needed)
     needed[graph.output] = kept[graph.output] = one_window(roi)
@@ -58,13 +88,7 @@ def reach_of(graph: Graph, roi: Box) -> Reach:
             needed[source] = hull((needed[source], window.within(graph.nodes[source].size)))
             if not (rule and rule.is_local):
                 kept[source] = hull((kept[source], window))
-    boxes = tuple(window.box(0) if window.filled.all() else None for window in kept)
-    batchable = all(
-        rule is not None or is_batchable(node, [graph.nodes[source] for source in node.inputs])
-        for node, rule in zip(graph.nodes, rules, strict=True)
-    )
-    costs = tuple(_multiply_adds(graph, number, rule) for number, rule in enumerate(rules))
-    return Reach(graph, roi, rules, tuple(needed), boxes, batchable, costs)
+    return tuple(needed), tuple(window.box(0) if window.filled.all() else None for window in kept)
 
 
 def input_window(graph: Graph, rule: Rule | None, position: int, source: int, output: Windows) -> Windows | None:
@@ -119,6 +143,40 @@ def _multiply_adds(graph: Graph, number: int, rule: Rule | None) -> float:
 
 
 @dataclass(frozen=True)
+class Survey:
+    """What interventions on each of N blocks would take.
+
+    Attributes:
+        reached: N, whether the block can change the ROI.
+        areas: for each node, the pixels that are to be computed, summed over the blocks that can.
+        largest_bytes: the largest value that is computed for any of them.
+    """
+
+    reached: NDArray[np.bool_]
+    areas: NDArray[np.int64]
+    largest_bytes: int
+
+
+def survey(reach: Reach, blocks: Windows) -> Survey:
+    """Look at interventions on ``blocks``, N windows of the image, a part at a time: there may be very many."""
+    nodes = reach.graph.nodes
+    computed = [node.constant is None and number != reach.graph.image for number, node in enumerate(nodes)]
+    depths = [math.prod(node.shape or ()) // math.prod(node.size) for node in nodes]
+    areas = np.zeros(len(nodes), np.int64)
+    reached = np.zeros(blocks.starts.shape[1], bool)
+    largest = 0
+    for start in range(0, len(reached), SURVEYED_AT_ONCE):
+        part = slice(start, start + SURVEYED_AT_ONCE)
+        work = work_windows(reach, Windows(blocks.starts[:, part], blocks.stops[:, part]))
+        reached[part] = work[reach.graph.output].filled
+        for number in np.flatnonzero(computed):
+            reaching = work[number].areas * reached[part]
+            areas[number] += reaching.sum()
+            largest = max(largest, int(reaching.max()) * depths[number])
+    return Survey(reached, areas, 4 * largest)
+
+
+@dataclass(frozen=True)
 class Cost:
     """Mean work per intervention, over all blocks of an image.
 
@@ -139,22 +197,21 @@ class Cost:
     kept_bytes: int
 
 
-def cost_of(reach: Reach, work: list[Windows]) -> Cost:
-    """The work on interventions spread evenly over N blocks; ``work`` holds their N windows for each node."""
-    arrives = work[reach.graph.output].filled
+def cost_of(reach: Reach, survey: Survey) -> Cost:
+    """The work on interventions spread evenly over the surveyed blocks."""
     dense = incremental = dense_values = incremental_values = 0.0
+    blocks = len(survey.reached)
     for number, node in enumerate(reach.graph.nodes):
         if node.constant is not None or number == reach.graph.image:
             continue
-        share = float((work[number].areas * arrives).mean()) / float(np.prod(node.size))
+        share = float(survey.areas[number] / blocks) / float(np.prod(node.size))
         values = float(np.prod(node.shape or (0,)))
         dense += reach.multiply_adds[number]
         incremental += reach.multiply_adds[number] * share
         dense_values += values
         incremental_values += values * share
-    return Cost(
-        dense, incremental, dense_values, incremental_values, int(arrives.sum()), len(arrives), _kept_bytes(reach)
-    )
+    reached = int(survey.reached.sum())
+    return Cost(dense, incremental, dense_values, incremental_values, reached, blocks, _kept_bytes(reach))
 
 
 def _kept_bytes(reach: Reach) -> int:

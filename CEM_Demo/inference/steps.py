@@ -12,7 +12,7 @@ from torch import Tensor
 
 from CEM_Demo.inference.graph import Graph, Node
 from CEM_Demo.inference.reach import Reach, input_window
-from CEM_Demo.inference.rules import Run, channels_last
+from CEM_Demo.inference.rules import Run
 from CEM_Demo.inference.windows import Box, Windows, one_window
 
 NOWHERE = Box(0, 0, 0, 0)
@@ -46,56 +46,28 @@ class Steps:
     take_roi: Gather
     bytes: int
 
-    def __call__(self, blocks: Tensor, graph: Graph) -> Tensor:
-        """The ROI, N x 3 x R x R, for N x 3 x h x w pixels that replace the block."""
+    def __call__(self, blocks: Tensor, graph: Graph, note: Callable[[int, Tensor], None] | None = None) -> Tensor:
+        """The ROI, N x 3 x R x R, for N x 3 x h x w pixels that replace the block.
+
+        ``note`` gets the number and the value of each node that is computed, as long as it is there.
+        """
         values: Values = [None] * len(graph.nodes)
         values[graph.image] = blocks
         count = len(blocks)
         for step in self.steps:
             values[step.number] = step.run([gather(values, count) for gather in step.gathers])
+            if note:
+                note(step.number, values[step.number])
             for number in step.done:
                 values[number] = None
         return self.take_roi(values, count)
-
-
-def keep_baseline(reach: Reach, image: Tensor) -> tuple[Tensor, Values]:
-    """Run the graph on an image; the output, and for each node what is kept of its value.
-
-    Args:
-        image: 1 x 3 x H x W float32.
-    """
-    nodes = reach.graph.nodes
-    last_use = {source: number for number, node in enumerate(nodes) for source in node.inputs}
-    values: Values = [node.constant for node in nodes]
-    kept: Values = [node.constant for node in nodes]
-    for number, (node, box) in enumerate(zip(nodes, reach.kept, strict=True)):
-        if number == reach.graph.image:
-            values[number] = image
-        elif node.constant is None:
-            values[number] = node.compute([values[source] for source in node.inputs])
-        if box is not None and node.constant is None:
-            kept[number] = _windowed(values[number], box) if node.is_map else values[number]
-        for source in {*node.inputs, number}:
-            if last_use.get(source, -1) <= number and source != reach.graph.output:
-                values[source] = None
-    return values[reach.graph.output], kept
-
-
-def _windowed(value: Tensor, box: Box) -> Tensor:
-    """A copy of a window of a feature map, channels last, zero outside of the map."""
-    everything = Box(0, value.shape[2], 0, value.shape[3])
-    inside = box.meet(everything)
-    window = channels_last(value.new_zeros(1, value.shape[1], *box.sides))
-    if not inside.empty:
-        window[(..., *inside.slices(box))] = value[(..., *inside.slices(everything))]
-    return window
 
 
 def compile_steps(reach: Reach, kept: Values, work: list[Windows]) -> Steps:
     """The steps for interventions on one block that reaches the ROI.
 
     Args:
-        kept: of the baseline, see :func:`keep_baseline`.
+        kept: of the baseline, see :func:`run_whole`.
         work: what is to be computed, see :func:`work_windows`; a single window for each node.
     """
     graph = reach.graph

@@ -1,0 +1,106 @@
+"""The untouched image's way through the network: its output, and what interventions gather from.
+
+At once where the memory allows, else in strips of rows, each with as much of the image around it as it depends on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from CEM_Demo.inference.graph import Node
+from CEM_Demo.inference.memory import Halving
+from CEM_Demo.inference.reach import Reach, seen_from
+from CEM_Demo.inference.rules import channels_last
+from CEM_Demo.inference.steps import Values, compile_steps
+from CEM_Demo.inference.windows import Box
+
+
+def run_whole(reach: Reach, image: Tensor) -> tuple[Tensor, Values]:
+    """Run the graph on an image; the output, and for each node what is kept of its value.
+
+    Args:
+        image: 1 x 3 x H x W float32.
+    """
+    nodes = reach.graph.nodes
+    last_use = {source: number for number, node in enumerate(nodes) for source in node.inputs}
+    values: Values = [node.constant for node in nodes]
+    kept: Values = [node.constant for node in nodes]
+    for number, (node, box) in enumerate(zip(nodes, reach.kept, strict=True)):
+        if number == reach.graph.image:
+            values[number] = image
+        elif node.constant is None:
+            values[number] = node.compute([values[source] for source in node.inputs])
+        if box is not None and node.constant is None:
+            kept[number] = _windowed(values[number], _everything(node), box) if node.is_map else values[number]
+        for source in {*node.inputs, number}:
+            if last_use.get(source, -1) <= number and source != reach.graph.output:
+                values[source] = None
+    return values[reach.graph.output], kept
+
+
+def run_in_strips(reach: Reach, image: Tensor, halving: Halving) -> tuple[Tensor, Values]:
+    """What :func:`run_whole` returns, to rounding, in strips of as many rows of the output as ``halving`` allows.
+
+    Only for networks that have a rule for every operator, see :attr:`Reach.is_local`.
+    """
+    graph = reach.graph
+    kept: Values = [node.constant for node in graph.nodes]
+    box = reach.kept[graph.image]
+    if box is not None:
+        kept[graph.image] = _windowed(image, _everything(graph.nodes[graph.image]), box)
+
+    def keep(number: int, value: Tensor) -> None:
+        box = reach.kept[number]
+        if box is not None:
+            kept[number] = _windowed(value, reach.needed[number].box(0), box)
+
+    roi = _compute(reach, image, keep)
+    size = graph.nodes[graph.output].size
+    output = torch.cat(halving(lambda rows: _compute(_strip(reach, rows), image), size[0]), dim=2)
+    # Interventions change the ROI that was computed along with what they gather from.
+    output[(..., *reach.roi.slices(_everything(graph.nodes[graph.output])))] = roi
+    return output, kept
+
+
+def rows_in_strip(reach: Reach, share: float) -> int:
+    """How many rows of the output depend on that ``share`` of the image, and at least as many as are around them."""
+    graph = reach.graph
+    image_rows, output_rows = graph.nodes[graph.image].size[0], graph.nodes[graph.output].size[0]
+    middle = _strip(reach, slice(output_rows // 2, output_rows // 2 + 1)).needed[graph.image].box(0)
+    around = middle.sides[0]
+    # Strips much thinner than what is around them would compute most of it again and again.
+    rows = max(int(share * image_rows) - around, around)
+    return max(1, rows * output_rows // image_rows)
+
+
+def _strip(reach: Reach, rows: slice) -> Reach:
+    return seen_from(reach, Box(rows.start, rows.stop, 0, reach.graph.nodes[reach.graph.output].size[1]))
+
+
+def _compute(reach: Reach, image: Tensor, note: Callable[[int, Tensor], None] | None = None) -> Tensor:
+    """The window of the output that ``reach`` is seen from, from the image alone."""
+    graph = reach.graph
+    # What lies around a map takes no memory: a single zero, seen as many.
+    zero = image.new_zeros(())
+    blank: Values = [node.constant for node in graph.nodes]
+    for number, (node, box) in enumerate(zip(graph.nodes, reach.kept, strict=True)):
+        if node.constant is None and node.shape and box is not None:
+            blank[number] = zero.expand(1, node.shape[1], *box.sides)
+    steps = compile_steps(reach, blank, list(reach.needed))
+    return steps(image[(..., *steps.block.slices(_everything(graph.nodes[graph.image])))], graph, note)
+
+
+def _everything(node: Node) -> Box:
+    return Box(0, node.size[0], 0, node.size[1])
+
+
+def _windowed(value: Tensor, of: Box, box: Box) -> Tensor:
+    """A copy of the window ``box`` of a feature map, channels last, zero outside of ``of``, which ``value`` covers."""
+    inside = box.meet(of)
+    window = channels_last(value.new_zeros(1, value.shape[1], *box.sides))
+    if not inside.empty:
+        window[(..., *inside.slices(box))] = value[(..., *inside.slices(of))]
+    return window

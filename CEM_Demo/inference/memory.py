@@ -1,0 +1,136 @@
+"""How much memory a network takes on its way, and how to go on where there is too little."""
+
+from __future__ import annotations
+
+import math
+import warnings
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils import _pytree as pytree
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from CEM_Demo.errors import InputError
+
+CONVOLUTIONS = {torch.ops.aten.convolution, torch.ops.aten._convolution, torch.ops.aten.conv2d}
+# Convolutions on CPUs copy their maps into a layout of blocks of so many channels.
+CHANNELS_PER_BLOCK = 16
+
+
+def forward_bytes(net: nn.Module, height: int, width: int) -> int:
+    """How much memory one image of ``height`` x ``width`` takes on its way through ``net``, its weights aside.
+
+    Found without computing: the network runs on shapes alone, and what is alive at a time is added up.
+    """
+    with torch.inference_mode(), torch.device("meta"), _Alive() as alive:
+        weights = {key: value.to("meta") for key, value in (*net.named_parameters(), *net.named_buffers())}
+        alive.forget()
+        torch.func.functional_call(net, weights, (torch.empty(1, 3, height, width),))
+    return alive.most
+
+
+class _Alive(TorchDispatchMode):
+    """Adds up the tensors that are alive at a time, and what convolutions take for themselves meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forget()
+
+    def forget(self) -> None:
+        """Count only what is made from now on."""
+        self.now = self.most = 0
+        self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        before = self.now
+        result = function(*args, **(kwargs or {}))
+        for value in pytree.tree_leaves(result):
+            if isinstance(value, Tensor):
+                self._note(value.untyped_storage())
+        if function.overloadpacket in CONVOLUTIONS:
+            self.most = max(self.most, before + _copies(args[0], args[1], result))
+        self.most = max(self.most, self.now)
+        return result
+
+    def _note(self, storage: torch.UntypedStorage) -> None:
+        if storage in self._known:
+            return
+        self._known.add(storage)
+        size = storage.nbytes()
+        self.now += size
+        weakref.finalize(storage, self._drop, size)
+
+    def _drop(self, size: int) -> None:
+        self.now -= size
+
+
+def _copies(source: Tensor, weight: Tensor, result: Tensor) -> int:
+    """What a convolution takes: its output, and copies of input or output in another layout at the same time."""
+    if math.prod(weight.shape[2:]) == 1:
+        return _bytes(result)
+    blocked = _bytes(result, CHANNELS_PER_BLOCK)
+    return blocked + max(_bytes(result), _bytes(source, CHANNELS_PER_BLOCK))
+
+
+def _bytes(tensor: Tensor, multiple: int = 1) -> int:
+    """Of a feature map, its channels filled up to a multiple."""
+    channels = -(-tensor.shape[1] // multiple) * multiple
+    return tensor.element_size() * tensor.numel() // max(1, tensor.shape[1]) * channels
+
+
+class Halving:
+    """Runs work in parts, half as large from then on when the device's memory does not suffice.
+
+    One warning says so, however often it happens.
+    """
+
+    def __init__(self, device: torch.device, most: int | None = None) -> None:
+        """``most`` is the largest part to begin with."""
+        self.device = device
+        self.most = most
+        self._warned = False
+
+    def __call__(self, run: Callable[[slice], Tensor], count: int) -> list[Tensor]:
+        """``run`` on parts of ``count`` things.
+
+        Raises:
+            InputError: not even one of them fits into the memory.
+        """
+        outputs: list[Tensor] = []
+        done = 0
+        while done < count:
+            size = min(count - done, self.most or count)
+            try:
+                outputs.append(run(slice(done, done + size)))
+                done += size
+                continue
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+            # Outside the handler, which would keep the failed part's tensors alive.
+            if size == 1:
+                raise no_memory(self.device)
+            self._halve(size)
+        return outputs
+
+    def _halve(self, size: int) -> None:
+        self.most = (size + 1) // 2
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if not self._warned:
+            self._warned = True
+            warnings.warn(f"out of memory on {self.device}: going on in smaller parts", stacklevel=4)
+
+
+def no_memory(device: torch.device) -> InputError:
+    """What to say when nothing smaller is left to try."""
+    return InputError(f"out of memory on {device}: this network and image need more; try another device or image")
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether a device had too little memory, as its backend puts it."""
+    said = str(error)
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in said or "out of memory" in said
