@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from CEM_Demo.device import DEVICES
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
+from CEM_Demo.model_sources import ModelSource, ZooModel, parse_model
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -30,7 +31,11 @@ class Config(BaseModel):
 
     task: Literal["SR", "DN", "DR"] = Field(description="SR super-resolution, DN denoising, DR deraining")
     sr: Positive = Field(description="scale of the networks: the factor for SR, 1 for DN and DR")
-    Modellist: list[str] = Field(min_length=1, description="models, each Model (published weights) or Model@Training")
+    Modellist: list[str | dict[str, Any]] = Field(
+        min_length=1,
+        description="models, each Model (published weights), Model@Training, a checkpoint file, my_net.py:MyNet, "
+        "or {code, weights, model, kwargs, output, name}",
+    )
     batch_size_dict: dict[str, Positive] = Field(
         default={}, description="model: interventions per forward pass, for models that should not use batch_size"
     )
@@ -70,7 +75,7 @@ class Config(BaseModel):
     def _safe_prefix(cls, value: str) -> str:
         return _safe_name(value)
 
-    @field_validator("Modellist", "Imagelist")
+    @field_validator("Imagelist")
     @classmethod
     def _safe_and_distinct(cls, names: list[str]) -> list[str]:
         for name in names:
@@ -80,6 +85,18 @@ class Config(BaseModel):
             raise ValueError(f"{', '.join(repeated)} is listed more than once")
         return names
 
+    @field_validator("Modellist")
+    @classmethod
+    def _known_forms(cls, given: list[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
+        sources = [parse_model(entry) for entry in given]
+        labels = [_safe_name(source.label) for source in sources]
+        repeated = sorted({label for label in labels if labels.count(label) > 1})
+        if repeated:
+            own = any(source.label in repeated and not isinstance(source, ZooModel) for source in sources)
+            hint = "; tell them apart by a name, as in {weights: mine.pth, name: Mine}" if own else ""
+            raise ValueError(f"{', '.join(repeated)} is listed more than once{hint}")
+        return given
+
     @model_validator(mode="after")
     def _consistent(self) -> Config:
         if self.task != "SR" and self.sr != 1:
@@ -87,12 +104,19 @@ class Config(BaseModel):
         if self.mask_block_size % self.sr:
             below = self.mask_block_size // self.sr * self.sr or self.sr
             raise ValueError(f"mask_block_size {self.mask_block_size} is no multiple of sr {self.sr}; try {below}")
-        strangers = [name for name in self.batch_size_dict if name not in self.Modellist]
-        close = {name: difflib.get_close_matches(name, self.Modellist, n=1) for name in strangers}
+        labels = list(self.models)
+        strangers = [name for name in self.batch_size_dict if name not in labels]
+        close = {name: difflib.get_close_matches(name, labels, n=1) for name in strangers}
         mistyped = [f"{name} (did you mean {match[0]}?)" for name, match in close.items() if match]
         if mistyped:
             raise ValueError(f"batch_size_dict names a model that Modellist does not: {', '.join(mistyped)}")
         return self
+
+    @property
+    def models(self) -> dict[str, ModelSource]:
+        """The models by their labels, which name folders and panels, in the order of ``Modellist``."""
+        sources = [parse_model(entry) for entry in self.Modellist]
+        return {source.label: source for source in sources}
 
     @property
     def roi(self) -> ROI:

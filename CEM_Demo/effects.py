@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,8 +20,7 @@ from CEM_Demo.inference.dense import check_output
 from CEM_Demo.inference.interface import Inference
 from CEM_Demo.interventions import PatchBank, Plan
 from CEM_Demo.metrics import psnr, squared_errors, to_uint8
-from CEM_Demo.ModelZoo.checkpoints import sha256_of
-from CEM_Demo.preparation import Run, Subject, batch_size_for, inference_for, load_for_run, versions
+from CEM_Demo.preparation import Run, Subject, batch_size_for, inference_for, versions
 from CEM_Demo.result_paths import result_paths
 from CEM_Demo.tasks import Scene
 
@@ -35,10 +35,10 @@ def compute_effects(run: Run) -> None:
             fit its network.
     """
     use_exact_arithmetic()
-    digests = {model: sha256_of(path) for model, path in run.checkpoints.items()}
+    provenances = {label: model.provenance() for label, model in run.models.items()}
     caches = {
-        (model, subject.name): _make_cache(run, model, digest, subject)
-        for model, digest in digests.items()
+        (model, subject.name): _make_cache(run, model, provenance, subject)
+        for model, provenance in provenances.items()
         for subject in run.subjects
     }
     if run.config.load_previous:
@@ -47,18 +47,18 @@ def compute_effects(run: Run) -> None:
     for subject in run.subjects:
         if not subject.grid.is_aligned(run.config.roi):
             print(f"{subject.name}: the ROI is off the block grid; every block that overlaps it is an ROI block")
-    for model in run.config.Modellist:
-        net = load_for_run(run, model)
+    for model in run.models:
+        net = run.models[model].load()
         for subject in run.subjects:
             cache = caches[model, subject.name]
             with cache.locked():
                 _compute_pair(run, model, net, subject, cache)
 
 
-def _make_cache(run: Run, model: str, checkpoint_sha256: str, subject: Subject) -> Cache:
+def _make_cache(run: Run, model: str, model_provenance: dict[str, Any], subject: Subject) -> Cache:
     provenance = {
         **subject.provenance,
-        "checkpoint_sha256": checkpoint_sha256,
+        **model_provenance,
         "device": run.device.type,
         "versions": versions(),
     }

@@ -25,9 +25,7 @@ from CEM_Demo.inference.dense import activation_bytes
 from CEM_Demo.inference.interface import Inference
 from CEM_Demo.inference.reach import Cost
 from CEM_Demo.interventions import PatchBank, Plan, load_bank, make_plan
-from CEM_Demo.ModelZoo import find, load_network, split_name
-from CEM_Demo.ModelZoo.checkpoints import checkpoint_path
-from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
+from CEM_Demo.models import Model, resolve
 from CEM_Demo.result_paths import result_paths
 from CEM_Demo.tasks import Scene, make_scene
 
@@ -52,7 +50,7 @@ class Run:
     device: torch.device
     bank: PatchBank
     subjects: list[Subject]
-    checkpoints: dict[str, Path]
+    models: dict[str, Model]
 
 
 def prepare(config: Config) -> Run:
@@ -62,17 +60,14 @@ def prepare(config: Config) -> Run:
         InputError: a missing model, checkpoint, image or patch bank; an ROI outside an image; no such device.
     """
     device = pick_device(config.device)
-    checkpoints = {}
-    for model in config.Modellist:
-        name, training = split_name(model)
-        checkpoints[model] = checkpoint_path(find(name, config.task), training)
+    models = {label: resolve(source, config.task, config.sr) for label, source in config.models.items()}
     images = {name: read_image(config.image_path(name)) for name in config.Imagelist}
     for name, image in images.items():
         _check_roi(config.roi, image, name)
     bank = load_bank(Path(config.patch_path))
     bank_digest = bank.digest
     subjects = [_make_subject(config, name, image, bank, bank_digest) for name, image in images.items()]
-    return Run(config, device, bank, subjects, checkpoints)
+    return Run(config, device, bank, subjects, models)
 
 
 def _check_roi(roi: ROI, image: UInt8Image, name: str) -> None:
@@ -109,14 +104,6 @@ def versions() -> dict[str, str]:
         "opencv": cv2.__version__,
         "pillow": PIL.__version__,
     }
-
-
-def load_for_run(run: Run, model: str) -> nn.Module:
-    """The network of a model; in SR, one of scale 1 gets the bicubically enlarged image."""
-    task, scale = run.config.task, run.config.sr
-    net = load_network(model, task, scale)
-    entry = find(split_name(model)[0], task)
-    return EnlargeFirst(net, scale) if scale > 1 and entry.scale == 1 else net
 
 
 def inference_for(run: Run, net: nn.Module, subject: Subject) -> Inference:
@@ -157,8 +144,8 @@ class Forecast:
 
 def forecast(run: Run) -> Iterator[Forecast]:
     """What :func:`compute_effects` would do, without doing it."""
-    for model in run.config.Modellist:
-        net = load_for_run(run, model)
+    for model in run.models:
+        net = run.models[model].load()
         for subject in run.subjects:
             inference = inference_for(run, net, subject)
             batch_size = batch_size_for(run, model, inference)

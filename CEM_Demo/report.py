@@ -63,12 +63,11 @@ def make_report(config: Config) -> Path:
 
 
 def _make_section(config: Config, image: str) -> Section:
-    paths = {model: result_paths(config, model, image) for model in config.Modellist}
+    paths = {model: result_paths(config, model, image) for model in config.models}
     stored = {model: read_effects(pair) for model, pair in paths.items()}
-    ground_truth, degraded = _pictures(config, paths[config.Modellist[0]], stored[config.Modellist[0]])
-    panels = [
-        _make_panel(config, model, paths[model], stored[model], ground_truth, degraded) for model in config.Modellist
-    ]
+    first = next(iter(paths))
+    ground_truth, degraded = _pictures(config, paths[first], stored[first])
+    panels = [_make_panel(config, model, paths[model], stored[model], ground_truth, degraded) for model in paths]
     height, width = ground_truth.shape[:2]
     return Section(image, png_bytes(ground_truth), png_bytes(degraded), height, width, panels)
 

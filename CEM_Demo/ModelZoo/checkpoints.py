@@ -64,12 +64,26 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file is not a checkpoint of plain weights.
     """
+    if path.suffix.lower() == ".safetensors":
+        return unwrap(_read_safetensors(path), path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"{path}: not a checkpoint of plain weights ({reason})") from error
     return unwrap(content, path)
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise InputError(f"{path}: pip install safetensors reads files of this kind") from error
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a safetensors file ({error})") from error
 
 
 def unwrap(content: Any, path: Path) -> dict[str, Tensor]:

@@ -1,0 +1,233 @@
+"""Which network of the zoo a state dict belongs to, told by its keys and shapes.
+
+Every entry's class is built without memory (on the meta device). Its arguments that are whole numbers, such as width
+and depth, are then found from what changes in the keys and shapes when each is changed, so that a family's members
+need no entry of their own.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from CEM_Demo.errors import InputError
+from CEM_Demo.ModelZoo.registry import TASKS, Entry, entries, find, is_numbered
+
+Layout = Mapping[str, tuple[int, ...]]
+Arguments = dict[str, Any]
+
+SCALES = (4, 2, 3, 1, 8)
+SHALLOW = 2  # a depth that has all kinds of keys a deeper network has, and is quick to build
+# Kinds of keys that may tell two scales of one class apart.
+SCALE_DEPENDENT_KINDS = 2
+
+
+@dataclass(frozen=True)
+class Match:
+    """A network that has a state dict's keys and shapes.
+
+    Attributes:
+        entry: whose class it is.
+        arguments: all that its class is built with.
+        scale: output side over input side.
+        listed: whether the entry is this very network; else another one of its class.
+    """
+
+    entry: Entry
+    arguments: Arguments
+    scale: int
+    listed: bool
+
+    @property
+    def name(self) -> str:
+        """The entry, and with what other arguments, as ``EDSR-64-5`` or ``SRResNet (depth 8)``."""
+        if self.listed:
+            return self.entry.name
+        own = complete_arguments(self.entry, self.scale)
+        differing = {key: value for key, value in self.arguments.items() if value != own.get(key)}
+        if set(differing) <= set(self.entry.numbered):
+            family = self.entry.name.split("-")[0]
+            return "-".join([family, *(str(self.arguments[key]) for key in self.entry.numbered)])
+        return f"{self.entry.name} ({', '.join(f'{key} {value}' for key, value in differing.items())})"
+
+
+def identify(state: Mapping[str, Tensor], scale: int, task: str, name: str | None = None) -> Match | None:
+    """The network of the zoo that ``state`` belongs to; None where there is none.
+
+    Args:
+        state: the state dict.
+        scale: what the network is wanted for; taken where the shapes leave it open.
+        task: decides between networks of one layout.
+        name: consider this entry alone.
+
+    Raises:
+        InputError: several networks have this layout, and neither entry, scale nor task tells which it is.
+    """
+    layout = {key: tuple(value.shape) for key, value in state.items()}
+    finder = _Finder(layout)
+    alike = [entry for entry in ([_named(name)] if name else entries()) if finder.is_alike(entry)]
+    for candidate in dict.fromkeys((scale, *SCALES)):
+        matches = [match for entry in alike for match in finder.matches(entry, candidate)]
+        if matches:
+            return _choose(matches, task)
+    return None
+
+
+def _named(name: str) -> Entry:
+    """The entry of a name, whichever task it serves."""
+    for entry in entries():
+        if entry.name == name:
+            return entry
+    if is_numbered(name):
+        return find(name, next(entry for entry in entries() if entry.name == name.split("-")[0]).tasks[0])
+    return find(name, TASKS[0])
+
+
+def _choose(matches: list[Match], task: str) -> Match:
+    """The one network among the matches; the zoo's own go before others of their class."""
+    groups = (
+        [match for match in matches if match.listed and task in match.entry.tasks],
+        [match for match in matches if match.listed],
+        matches,
+    )
+    best = next(group for group in groups if group)
+    if any((match.entry.build, match.arguments) != (best[0].entry.build, best[0].arguments) for match in best):
+        names = ", ".join(dict.fromkeys(match.name for match in matches))
+        raise InputError(f"its keys and shapes fit several networks; say which as model: one of {names}")
+    return best[0]
+
+
+def complete_arguments(entry: Entry, scale: int) -> Arguments:
+    """The arguments of an entry's class, its defaults included, at a scale if it takes one."""
+    arguments = _defaults(entry.build) | dict(entry.arguments)
+    if "scale" in inspect.signature(entry.build).parameters:
+        arguments["scale"] = scale
+    return arguments
+
+
+def _kinds(layout: Layout) -> set[str]:
+    """Keys without their numbers."""
+    return {_kind(key) for key in layout}
+
+
+def _kind(key: str) -> str:
+    return re.sub(r"\d+", "#", key)
+
+
+class _Finder:
+    """Finds the arguments of a class that give one layout, building as few and as shallow networks as it can."""
+
+    def __init__(self, wanted: Layout) -> None:
+        self._wanted = wanted
+        self._kinds = _kinds(wanted)
+        self._layouts: dict[tuple[Callable[..., nn.Module], str], Layout | None] = {}
+        self._numbers: dict[tuple[Callable[..., nn.Module], str], Arguments | None] = {}
+
+    def is_alike(self, entry: Entry) -> bool:
+        """Whether the entry's class has much the same keys, numbers aside."""
+        own = complete_arguments(entry, entry.scale or SCALES[0])
+        layout = self._layout(entry.build, _shallow(own | _numbers(entry.build)))
+        return layout is not None and len(self._kinds ^ _kinds(layout)) <= SCALE_DEPENDENT_KINDS
+
+    def matches(self, entry: Entry, scale: int) -> list[Match]:
+        """The networks of an entry's class, with its options, that have the layout at this scale."""
+        own = complete_arguments(entry, scale)
+        if "scale" not in own:
+            scale = entry.scale or 1
+        numbers = self._fitting_numbers(entry.build, own)
+        # An entry of one scale stands for that scale alone; others of its class may have any.
+        listed = numbers is not None and own | numbers == own and entry.scale in (None, scale)
+        return [] if numbers is None else [Match(entry, own | numbers, scale, listed)]
+
+    def _fitting_numbers(self, build: Callable[..., nn.Module], own: Arguments) -> Arguments | None:
+        """The whole numbers, such as width and depth, that give the layout beside the other arguments."""
+        free = self._free_numbers(build, own)
+        start = self._plain(build, _shallow(own | free))
+        key = (build, repr(sorted(start.items())))
+        if key not in self._numbers:
+            numbers = self._read_numbers(build, start, free)
+            self._numbers[key] = numbers if self._layout(build, start | numbers) == self._wanted else None
+        return self._numbers[key]
+
+    def _plain(self, build: Callable[..., nn.Module], arguments: Arguments) -> Arguments:
+        """The arguments without those options that no key or shape shows."""
+        layout, defaults = self._layout(build, arguments), _defaults(build)
+        for name, value in defaults.items():
+            if (
+                name != "scale"
+                and arguments[name] != value
+                and self._layout(build, arguments | {name: value}) == layout
+            ):
+                arguments = arguments | {name: value}
+        return arguments
+
+    def _free_numbers(self, build: Callable[..., nn.Module], own: Arguments) -> Arguments:
+        """The whole numbers that a layout tells, with their defaults: a network can be built with one more of each."""
+        defaults = _numbers(build)
+        start = self._plain(build, _shallow(own | defaults))
+        layouts = {name: self._layout(build, start | {name: start[name] + 1}) for name in defaults}
+        return {
+            name: defaults[name] for name, layout in layouts.items() if layout not in (None, self._layout(build, start))
+        }
+
+    def _read_numbers(self, build: Callable[..., nn.Module], start: Arguments, free: Arguments) -> Arguments:
+        """The value of each free number; some index or side of the layout follows it linearly."""
+        base = self._layout(build, start)
+        wanted = _measures(self._wanted)
+        numbers: Arguments = {}
+        for name in free:
+            changed = self._layout(build, start | {name: start[name] + 1})
+            if base is None or changed is None:
+                continue
+            before, after = _measures(base), _measures(changed)
+            following = (key for key, size in before.items() if key in wanted and after.get(key, size) != size)
+            key = next(following, None)
+            if key is not None:
+                numbers[name] = start[name] + (wanted[key] - before[key]) // (after[key] - before[key])
+        return numbers
+
+    def _layout(self, build: Callable[..., nn.Module], arguments: Arguments) -> Layout | None:
+        key = (build, repr(sorted(arguments.items())))
+        if key not in self._layouts:
+            self._layouts[key] = _build_layout(build, arguments)
+        return self._layouts[key]
+
+
+def _build_layout(build: Callable[..., nn.Module], arguments: Arguments) -> Layout | None:
+    """Keys and shapes of a network's state dict; None where it cannot be built."""
+    try:
+        with torch.device("meta"):
+            return {key: tuple(value.shape) for key, value in build(**arguments).state_dict().items()}
+    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError):
+        return None
+
+
+def _defaults(build: Callable[..., nn.Module]) -> Arguments:
+    parameters = inspect.signature(build).parameters.values()
+    return {given.name: given.default for given in parameters if given.default is not inspect.Parameter.empty}
+
+
+def _numbers(build: Callable[..., nn.Module]) -> Arguments:
+    """The arguments that are whole numbers by default, but for the scale, which is tried apart."""
+    return {name: value for name, value in _defaults(build).items() if type(value) is int and name != "scale"}
+
+
+def _shallow(arguments: Arguments) -> Arguments:
+    depth = arguments.get("depth")
+    return arguments | {"depth": min(depth, SHALLOW)} if isinstance(depth, int) else arguments
+
+
+def _measures(layout: Layout) -> dict[tuple[str, int], int]:
+    """The largest number at each place of each kind of key, which is a count; then the sides of each key's shape."""
+    counts: dict[tuple[str, int], int] = {}
+    for key in layout:
+        kind = _kind(key)
+        for place, number in enumerate(re.findall(r"\d+", key)):
+            counts[kind, place] = max(counts.get((kind, place), 0), int(number))
+    return counts | {(f"{key} ", axis): side for key, shape in layout.items() for axis, side in enumerate(shape)}

@@ -1,0 +1,191 @@
+"""The models of a run: from what ``Modellist`` names to networks, and to what ties their effects to them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from CEM_Demo.errors import InputError
+from CEM_Demo.model_sources import ModelSource, OwnCode, WeightsFile, ZooModel
+from CEM_Demo.ModelZoo import find, load_network, split_name
+from CEM_Demo.ModelZoo.checkpoints import checkpoint_path, load_strictly, read_state_dict, sha256_of
+from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
+from CEM_Demo.ModelZoo.identification import Match, identify
+from CEM_Demo.ModelZoo.own_code import Factory, ImageOutput, blaming, build_own, load_factory, weights_digest
+from CEM_Demo.ModelZoo.padding import accept_any_size
+from CEM_Demo.ModelZoo.probing import Facts, PerChannel, probe
+from CEM_Demo.ModelZoo.registry import SizeRequirement
+from CEM_Demo.ModelZoo.spandrel_models import load_with_spandrel
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model of a run, found and checked.
+
+    Attributes:
+        load: gives its network in evaluation mode, on the CPU, from N x 3 x H x W in 0..1 to N x 3 x sH x sW.
+        checkpoint: the file of its weights; None where the user's code makes them.
+        origin: what else decides its numbers, if it is not the zoo's: architecture, code, arguments.
+    """
+
+    load: Callable[[], nn.Module]
+    checkpoint: Path | None
+    origin: Mapping[str, Any] = field(default_factory=dict)
+
+    def provenance(self) -> dict[str, Any]:
+        """All that decides its numbers."""
+        return {"checkpoint_sha256": self.checkpoint and sha256_of(self.checkpoint), **self.origin}
+
+
+@dataclass(frozen=True)
+class Known:
+    """A network that is not looked up by its name, and what it is."""
+
+    net: nn.Module
+    architecture: str
+    facts: Facts
+
+
+def resolve(source: ModelSource, task: str, scale: int) -> Model:
+    """Find a model, check that it can be run at this scale, and say in one line what it is if it is not the zoo's.
+
+    Raises:
+        InputError: it cannot; the message names the model and what would mend it.
+    """
+    if isinstance(source, ZooModel):
+        name, training = split_name(source.label)
+        load = partial(_load_from_zoo, source.label, task, scale)
+        return Model(load, checkpoint_path(find(name, task), training))
+    with _naming(source.label):
+        if isinstance(source, WeightsFile):
+            return _resolve_file(source, task, scale)
+        return _resolve_code(source, task, scale)
+
+
+def _load_from_zoo(label: str, task: str, scale: int) -> nn.Module:
+    """In super-resolution, a network of scale 1 gets the bicubically enlarged image."""
+    net = load_network(label, task, scale)
+    entry = find(split_name(label)[0], task)
+    return EnlargeFirst(net, scale) if scale > 1 and entry.scale == 1 else net
+
+
+def _resolve_file(source: WeightsFile, task: str, scale: int) -> Model:
+    known = load_file(source.weights, task, scale, source.model)
+    _check_scale(known.facts, task, scale)
+    print(describe(source.label, known, scale, f"from {source.weights}"))
+
+    def load() -> nn.Module:
+        return _fit(load_file(source.weights, task, scale, source.model), scale)
+
+    return Model(load, source.weights, {"architecture": known.architecture})
+
+
+def load_file(path: Path, task: str, scale: int, name: str | None = None) -> Known:
+    """The network of a checkpoint file, told by its keys and shapes: of the zoo, else of spandrel.
+
+    Args:
+        path: the file.
+        task: decides between networks of one layout.
+        scale: taken where the file leaves the scale open.
+        name: the zoo's model that it must be.
+
+    Raises:
+        InputError: no checkpoint, or of no known network, or of several.
+    """
+    if not path.is_file():
+        raise InputError(f"there is no file {path}")
+    state = read_state_dict(path)
+    match = identify(state, scale, task, name)
+    if match is not None:
+        return _known_to_zoo(match, state)
+    if name is not None:
+        raise InputError(f"{path} does not have the keys and shapes of {name}, of whatever width, depth and scale")
+    model = load_with_spandrel(state)
+    return Known(model.net.eval(), model.architecture, Facts(model.channels, model.scale, model.size))
+
+
+def _known_to_zoo(match: Match, state: Mapping[str, Tensor]) -> Known:
+    net = match.entry.build(**{key: match.arguments[key] for key in match.arguments})
+    load_strictly(net, state, match.name)
+    net.eval()
+    channels = match.arguments.get("channels", 3)
+    # What sides a network takes may depend on its scale.
+    same_scale = match.scale == (match.entry.scale or match.scale) or match.entry.size == SizeRequirement()
+    size = match.entry.size if same_scale else probe(net).size
+    return Known(net, match.name, Facts(channels, match.scale, size))
+
+
+def _resolve_code(source: OwnCode, task: str, scale: int) -> Model:
+    factory = load_factory(source.code, source.attribute)
+    net = _build_code(source, factory)
+    with blaming(source.code, factory.make):
+        facts = probe(net)
+    architecture = f"{source.attribute} of {source.code}"
+    _check_scale(facts, task, scale)
+    weights = f"from {source.weights}" if source.weights else "weights of its own making"
+    print(describe(source.label, Known(net, architecture, facts), scale, weights))
+
+    def load() -> nn.Module:
+        return _fit(Known(_build_code(source, factory), architecture, facts), scale)
+
+    origin = {
+        "architecture": source.attribute,
+        "code_sha256": factory.sources,
+        "kwargs": dict(source.kwargs),
+        "output": source.output,
+        "weights_sha256": weights_digest(net),
+    }
+    return Model(load, source.weights, origin)
+
+
+def _build_code(source: OwnCode, factory: Factory) -> nn.Module:
+    net = build_own(factory.make, source.kwargs, source.code)
+    if source.weights:
+        if not source.weights.is_file():
+            raise InputError(f"there is no file {source.weights}")
+        load_strictly(net, read_state_dict(source.weights), f"{source.attribute} of {source.code}")
+    return ImageOutput(net, source.output).eval()
+
+
+def _check_scale(facts: Facts, task: str, scale: int) -> None:
+    if facts.scale in (1, scale):
+        return
+    if task in ("DN", "DR"):
+        raise InputError(f"its output is {facts.scale} times as large as its input; task {task} needs the same size")
+    raise InputError(f"its scale is {facts.scale}, not {scale}; set sr: {facts.scale}")
+
+
+def _fit(known: Known, scale: int) -> nn.Module:
+    """The network for colour images of any size, at a run's scale."""
+    net = accept_any_size(known.net, known.facts.size)
+    if known.facts.channels == 1:
+        net = PerChannel(net)
+    return EnlargeFirst(net, scale) if scale > 1 and known.facts.scale == 1 else net
+
+
+def describe(label: str, known: Known, scale: int, origin: str) -> str:
+    """A network in one line: ``mine: EDSR-64-16, x4, 1,517,595 parameters, from weights/mine.pth``."""
+    facts = known.facts
+    parameters = sum(weight.numel() for weight in known.net.parameters())
+    parts = [known.architecture, f"x{facts.scale}", f"{parameters:,} parameters", origin]
+    if facts.channels == 1:
+        parts.append("grey, run on each colour channel")
+    if facts.size != SizeRequirement():
+        parts.append(f"sides padded to multiples of {facts.size.multiple}, at least {facts.size.minimum}")
+    if scale > 1 and facts.scale == 1:
+        parts.append("on the bicubically enlarged image")
+    return f"{label}: {', '.join(parts)}"
+
+
+@contextlib.contextmanager
+def _naming(label: str) -> Iterator[None]:
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"Modellist: {label}: {error}") from error
