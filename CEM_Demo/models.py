@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -76,49 +76,38 @@ def _load_from_zoo(label: str, task: str, scale: int) -> nn.Module:
 
 
 def _resolve_file(source: WeightsFile, task: str, scale: int) -> Model:
-    known = load_file(source.weights, task, scale, source.model)
+    if not source.weights.is_file():
+        raise InputError(f"there is no file {source.weights}")
+    state = read_state_dict(source.weights)
+    match = identify(state, scale, task, source.model)
+    if match is None and source.model is not None:
+        raise InputError(
+            f"{source.weights} does not have the keys and shapes of {source.model}, of whatever width, depth and scale"
+        )
+    build = partial(_build_known, match) if match else _build_with_spandrel
+    known = build(state)
     _check_scale(known.facts, task, scale)
     print(describe(source.label, known, scale, f"from {source.weights}"))
 
     def load() -> nn.Module:
-        return _fit(load_file(source.weights, task, scale, source.model), scale)
+        return _fit(replace(known, net=build(read_state_dict(source.weights)).net), scale)
 
     return Model(load, source.weights, {"architecture": known.architecture})
 
 
-def load_file(path: Path, task: str, scale: int, name: str | None = None) -> Known:
-    """The network of a checkpoint file, told by its keys and shapes: of the zoo, else of spandrel.
-
-    Args:
-        path: the file.
-        task: decides between networks of one layout.
-        scale: taken where the file leaves the scale open.
-        name: the zoo's model that it must be.
-
-    Raises:
-        InputError: no checkpoint, or of no known network, or of several.
-    """
-    if not path.is_file():
-        raise InputError(f"there is no file {path}")
-    state = read_state_dict(path)
-    match = identify(state, scale, task, name)
-    if match is not None:
-        return _known_to_zoo(match, state)
-    if name is not None:
-        raise InputError(f"{path} does not have the keys and shapes of {name}, of whatever width, depth and scale")
-    model = load_with_spandrel(state)
-    return Known(model.net.eval(), model.architecture, Facts(model.channels, model.scale, model.size))
-
-
-def _known_to_zoo(match: Match, state: Mapping[str, Tensor]) -> Known:
-    net = match.entry.build(**{key: match.arguments[key] for key in match.arguments})
+def _build_known(match: Match, state: Mapping[str, Tensor]) -> Known:
+    net = match.entry.build(**match.arguments)
     load_strictly(net, state, match.name)
     net.eval()
-    channels = match.arguments.get("channels", 3)
-    # What sides a network takes may depend on its scale.
-    same_scale = match.scale == (match.entry.scale or match.scale) or match.entry.size == SizeRequirement()
-    size = match.entry.size if same_scale else probe(net).size
-    return Known(net, match.name, Facts(channels, match.scale, size))
+    # The sides that a network takes may depend on its scale.
+    as_entered = match.entry.scale in (None, match.scale) or match.entry.size == SizeRequirement()
+    size = match.entry.size if as_entered else probe(net).size
+    return Known(net, match.name, Facts(match.arguments.get("channels", 3), match.scale, size))
+
+
+def _build_with_spandrel(state: Mapping[str, Tensor]) -> Known:
+    model = load_with_spandrel(state)
+    return Known(model.net.eval(), model.architecture, Facts(model.channels, model.scale, model.size))
 
 
 def _resolve_code(source: OwnCode, task: str, scale: int) -> Model:
@@ -126,13 +115,12 @@ def _resolve_code(source: OwnCode, task: str, scale: int) -> Model:
     net = _build_code(source, factory)
     with blaming(source.code, factory.make):
         facts = probe(net)
-    architecture = f"{source.attribute} of {source.code}"
     _check_scale(facts, task, scale)
-    weights = f"from {source.weights}" if source.weights else "weights of its own making"
-    print(describe(source.label, Known(net, architecture, facts), scale, weights))
+    known = Known(net, f"{source.attribute} of {source.code}", facts)
+    print(describe(source.label, known, scale, f"from {source.weights}" if source.weights else "weights of its own"))
 
     def load() -> nn.Module:
-        return _fit(Known(_build_code(source, factory), architecture, facts), scale)
+        return _fit(replace(known, net=_build_code(source, factory)), scale)
 
     origin = {
         "architecture": source.attribute,

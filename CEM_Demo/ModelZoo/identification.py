@@ -46,15 +46,14 @@ class Match:
 
     @property
     def name(self) -> str:
-        """The entry, and with what other arguments, as ``EDSR-64-5`` or ``SRResNet (depth 8)``."""
-        if self.listed:
-            return self.entry.name
+        """The entry with its numbers, and its other arguments, as ``EDSR-64-5`` or ``SRResNet (depth 8)``."""
         own = complete_arguments(self.entry, self.scale)
-        differing = {key: value for key, value in self.arguments.items() if value != own.get(key)}
-        if set(differing) <= set(self.entry.numbered):
-            family = self.entry.name.split("-")[0]
-            return "-".join([family, *(str(self.arguments[key]) for key in self.entry.numbered)])
-        return f"{self.entry.name} ({', '.join(f'{key} {value}' for key, value in differing.items())})"
+        differing = [key for key, value in self.arguments.items() if value != own[key]]
+        name = self.entry.name
+        if self.entry.numbered:
+            name = "-".join([name.split("-")[0], *(str(self.arguments[key]) for key in self.entry.numbered)])
+        others = [f"{key} {self.arguments[key]}" for key in differing if key not in self.entry.numbered]
+        return f"{name} ({', '.join(others)})" if others else name
 
 
 def identify(state: Mapping[str, Tensor], scale: int, task: str, name: str | None = None) -> Match | None:
@@ -97,10 +96,15 @@ def _choose(matches: list[Match], task: str) -> Match:
         matches,
     )
     best = next(group for group in groups if group)
-    if any((match.entry.build, match.arguments) != (best[0].entry.build, best[0].arguments) for match in best):
-        names = ", ".join(dict.fromkeys(match.name for match in matches))
-        raise InputError(f"its keys and shapes fit several networks; say which as model: one of {names}")
+    if not all(_is_same(match, best[0]) for match in best):
+        firsts = [match for match in matches if match is next(other for other in matches if _is_same(match, other))]
+        names = ", ".join(match.entry.name for match in firsts)
+        raise InputError(f"its keys and shapes fit several networks; say which by model: one of {names}")
     return best[0]
+
+
+def _is_same(match: Match, other: Match) -> bool:
+    return match.entry.build == other.entry.build and match.arguments == other.arguments
 
 
 def complete_arguments(entry: Entry, scale: int) -> Arguments:
@@ -126,13 +130,12 @@ class _Finder:
     def __init__(self, wanted: Layout) -> None:
         self._wanted = wanted
         self._kinds = _kinds(wanted)
-        self._layouts: dict[tuple[Callable[..., nn.Module], str], Layout | None] = {}
         self._numbers: dict[tuple[Callable[..., nn.Module], str], Arguments | None] = {}
 
     def is_alike(self, entry: Entry) -> bool:
         """Whether the entry's class has much the same keys, numbers aside."""
         own = complete_arguments(entry, entry.scale or SCALES[0])
-        layout = self._layout(entry.build, _shallow(own | _numbers(entry.build)))
+        layout = _layout(entry.build, _shallow(own | _numbers(entry.build)))
         return layout is not None and len(self._kinds ^ _kinds(layout)) <= SCALE_DEPENDENT_KINDS
 
     def matches(self, entry: Entry, scale: int) -> list[Match]:
@@ -152,18 +155,14 @@ class _Finder:
         key = (build, repr(sorted(start.items())))
         if key not in self._numbers:
             numbers = self._read_numbers(build, start, free)
-            self._numbers[key] = numbers if self._layout(build, start | numbers) == self._wanted else None
+            self._numbers[key] = numbers if _layout(build, start | numbers) == self._wanted else None
         return self._numbers[key]
 
     def _plain(self, build: Callable[..., nn.Module], arguments: Arguments) -> Arguments:
         """The arguments without those options that no key or shape shows."""
-        layout, defaults = self._layout(build, arguments), _defaults(build)
+        layout, defaults = _layout(build, arguments), _defaults(build)
         for name, value in defaults.items():
-            if (
-                name != "scale"
-                and arguments[name] != value
-                and self._layout(build, arguments | {name: value}) == layout
-            ):
+            if name != "scale" and arguments[name] != value and _layout(build, arguments | {name: value}) == layout:
                 arguments = arguments | {name: value}
         return arguments
 
@@ -171,18 +170,16 @@ class _Finder:
         """The whole numbers that a layout tells, with their defaults: a network can be built with one more of each."""
         defaults = _numbers(build)
         start = self._plain(build, _shallow(own | defaults))
-        layouts = {name: self._layout(build, start | {name: start[name] + 1}) for name in defaults}
-        return {
-            name: defaults[name] for name, layout in layouts.items() if layout not in (None, self._layout(build, start))
-        }
+        layouts = {name: _layout(build, start | {name: start[name] + 1}) for name in defaults}
+        return {name: defaults[name] for name, layout in layouts.items() if layout not in (None, _layout(build, start))}
 
     def _read_numbers(self, build: Callable[..., nn.Module], start: Arguments, free: Arguments) -> Arguments:
         """The value of each free number; some index or side of the layout follows it linearly."""
-        base = self._layout(build, start)
+        base = _layout(build, start)
         wanted = _measures(self._wanted)
         numbers: Arguments = {}
         for name in free:
-            changed = self._layout(build, start | {name: start[name] + 1})
+            changed = _layout(build, start | {name: start[name] + 1})
             if base is None or changed is None:
                 continue
             before, after = _measures(base), _measures(changed)
@@ -192,20 +189,21 @@ class _Finder:
                 numbers[name] = start[name] + (wanted[key] - before[key]) // (after[key] - before[key])
         return numbers
 
-    def _layout(self, build: Callable[..., nn.Module], arguments: Arguments) -> Layout | None:
-        key = (build, repr(sorted(arguments.items())))
-        if key not in self._layouts:
-            self._layouts[key] = _build_layout(build, arguments)
-        return self._layouts[key]
+
+_LAYOUTS: dict[tuple[Callable[..., nn.Module], str], Layout | None] = {}
 
 
-def _build_layout(build: Callable[..., nn.Module], arguments: Arguments) -> Layout | None:
-    """Keys and shapes of a network's state dict; None where it cannot be built."""
-    try:
-        with torch.device("meta"):
-            return {key: tuple(value.shape) for key, value in build(**arguments).state_dict().items()}
-    except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError):
-        return None
+def _layout(build: Callable[..., nn.Module], arguments: Arguments) -> Layout | None:
+    """Keys and shapes of a network's state dict; None where it cannot be built. Each is built once a process."""
+    key = (build, repr(sorted(arguments.items())))
+    if key not in _LAYOUTS:
+        try:
+            with torch.device("meta"):
+                state = build(**arguments).state_dict()
+            _LAYOUTS[key] = {name: tuple(value.shape) for name, value in state.items()}
+        except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError):
+            _LAYOUTS[key] = None
+    return _LAYOUTS[key]
 
 
 def _defaults(build: Callable[..., nn.Module]) -> Arguments:
