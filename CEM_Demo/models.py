@@ -16,7 +16,7 @@ from CEM_Demo.model_sources import ModelSource, OwnCode, WeightsFile, ZooModel
 from CEM_Demo.ModelZoo import find, load_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import checkpoint_path, load_strictly, read_state_dict, sha256_of
 from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
-from CEM_Demo.ModelZoo.identification import Match, identify
+from CEM_Demo.ModelZoo.identification import Match, identify, with_values
 from CEM_Demo.ModelZoo.own_code import Factory, ImageOutput, blaming, build_own, load_factory, weights_digest
 from CEM_Demo.ModelZoo.padding import accept_any_size
 from CEM_Demo.ModelZoo.probing import Facts, PerChannel, probe
@@ -62,7 +62,7 @@ def resolve(source: ModelSource, task: str, scale: int) -> Model:
         name, training = split_name(source.label)
         load = partial(_load_from_zoo, source.label, task, scale)
         return Model(load, checkpoint_path(find(name, task), training))
-    with _naming(source.label):
+    with _naming(f"Modellist: {source.label}"):
         if isinstance(source, WeightsFile):
             return _resolve_file(source, task, scale)
         return _resolve_code(source, task, scale)
@@ -76,16 +76,7 @@ def _load_from_zoo(label: str, task: str, scale: int) -> nn.Module:
 
 
 def _resolve_file(source: WeightsFile, task: str, scale: int) -> Model:
-    if not source.weights.is_file():
-        raise InputError(f"there is no file {source.weights}")
-    state = read_state_dict(source.weights)
-    match = identify(state, scale, task, source.model)
-    if match is None and source.model is not None:
-        raise InputError(
-            f"{source.weights} does not have the keys and shapes of {source.model}, of whatever width, depth and scale"
-        )
-    build = partial(_build_known, match) if match else _build_with_spandrel
-    known = build(state)
+    known, build = _identify_file(source, task, scale)
     _check_scale(known.facts, task, scale)
     print(describe(source.label, known, scale, f"from {source.weights}"))
 
@@ -95,7 +86,34 @@ def _resolve_file(source: WeightsFile, task: str, scale: int) -> Model:
     return Model(load, source.weights, {"architecture": known.architecture})
 
 
+def describe_file(path: Path, task: str) -> str:
+    """What network a checkpoint file holds, in a line; at scale 4 where an SR network's file leaves that open.
+
+    Raises:
+        InputError: no checkpoint, or of no known network, or of several.
+    """
+    scale = 4 if task == "SR" else 1
+    with _naming(str(path)):
+        known, _ = _identify_file(WeightsFile(path.stem, path), task, scale)
+    return describe(path.stem, known, known.facts.scale, f"from {path}")
+
+
+def _identify_file(source: WeightsFile, task: str, scale: int) -> tuple[Known, Callable[[Mapping[str, Tensor]], Known]]:
+    """The network of a file, of the zoo, else of spandrel; and what builds it again from its state dict."""
+    if not source.weights.is_file():
+        raise InputError(f"there is no file {source.weights}")
+    state = read_state_dict(source.weights)
+    match = identify(state, scale, task, source.model)
+    if match is None and source.model is not None:
+        raise InputError(
+            f"{source.weights} does not have the keys and shapes of {source.model}, of whatever width, depth and scale"
+        )
+    build = partial(_build_known, match) if match else _build_with_spandrel
+    return build(state), build
+
+
 def _build_known(match: Match, state: Mapping[str, Tensor]) -> Known:
+    match = with_values(match, state)
     net = match.entry.build(**match.arguments)
     load_strictly(net, state, match.name)
     net.eval()
@@ -172,8 +190,8 @@ def describe(label: str, known: Known, scale: int, origin: str) -> str:
 
 
 @contextlib.contextmanager
-def _naming(label: str) -> Iterator[None]:
+def _naming(what: str) -> Iterator[None]:
     try:
         yield
     except InputError as error:
-        raise InputError(f"Modellist: {label}: {error}") from error
+        raise InputError(f"{what}: {error}") from error

@@ -20,14 +20,15 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.model_sources import parse_model
 from CEM_Demo.models import Model, resolve
 from CEM_Demo.ModelZoo import MODEL_DIR, build_network, checkpoints, entries, load_network
+from CEM_Demo.ModelZoo import __main__ as zoo_table
 from CEM_Demo.ModelZoo.checkpoints import sha256_of
+from CEM_Demo.ModelZoo.entries import edsr_training
 from CEM_Demo.ModelZoo.identification import complete_arguments, identify
 from CEM_Demo.ModelZoo.NN.edsr import EDSR
 from CEM_Demo.ModelZoo.NN.fsrcnn import FSRCNN
 from CEM_Demo.ModelZoo.NN.rcan import RetrainedRCAN
 from CEM_Demo.ModelZoo.NN.srresnet import SRResNet
 from CEM_Demo.ModelZoo.NN.swinir import SwinIR
-from CEM_Demo.ModelZoo.NN.xrestormer import XRestormer
 from CEM_Demo.ModelZoo.probing import find_size
 from CEM_Demo.ModelZoo.registry import SizeRequirement
 from conftest import write_config
@@ -114,6 +115,11 @@ class Failing(nn.Module):
         raise RuntimeError("not today")
 
 
+class OneByOne(nn.Module):
+    def forward(self, image):
+        return image[0][None]
+
+
 class Wordy(nn.Module):
     def forward(self, image):
         return image, "and so on"
@@ -178,7 +184,7 @@ def test_every_network_of_the_zoo_is_known_by_its_keys_and_shapes(entry: Any) ->
     assert match is not None and match.listed
     assert match.entry.build == entry.build
     assert match.entry.size == entry.size
-    assert match.arguments == complete_arguments(entry, scale)
+    assert match.arguments == complete_arguments(entry, entry.scale or scale)
 
 
 @pytest.mark.parametrize(
@@ -204,12 +210,22 @@ def test_other_members_of_a_family_are_known(tmp_path: Path, net: nn.Module, sca
     assert_same_outputs(model.load(), net.eval())
 
 
-def test_sides_of_another_scale_are_probed(tmp_path: Path) -> None:
-    """X-Restormer takes multiples of 64 pixels of its output."""
-    torch.manual_seed(0)
-    net = XRestormer(2)
-    match = identify(net.state_dict(), 2, "SR")
-    assert match is not None and (match.scale, match.listed) == (2, False)
+def test_an_edsr_of_the_authors_code_runs_on_its_own_range(tmp_path: Path) -> None:
+    net = EDSR(2, width=8, depth=2, span=255).eval()
+    torch.save(net.state_dict(), tmp_path / "mine.pth")
+    model = found(str(tmp_path / "mine.pth"), scale=2)
+    assert model.origin["architecture"] == "EDSR-8-2 (span 255)"
+    assert_same_outputs(model.load(), net)
+    assert edsr_training({"width": 256, "depth": 32}, net.state_dict())["residual_scale"] == 0.1
+
+
+def test_the_zoos_table_says_what_a_file_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    torch.save(EDSR(3, width=8, depth=2).state_dict(), tmp_path / "mine.pth")
+    monkeypatch.setattr(sys, "argv", ["ModelZoo", str(tmp_path / "mine.pth")])
+    assert zoo_table.main() == 0
+    assert capsys.readouterr().out.startswith("mine: EDSR-8-2, x3, ")
+    monkeypatch.setattr(sys, "argv", ["ModelZoo", "none.pth"])
+    assert zoo_table.main() == 2
 
 
 def test_an_ambiguous_file_is_settled_by_a_name(tmp_path: Path) -> None:
@@ -306,11 +322,10 @@ def test_a_network_of_the_users_runs_from_config_to_report(
 
 
 def test_effects_are_tied_to_the_users_code_and_weights(my_net: Path, tmp_path: Path) -> None:
-    sys.path.insert(0, str(my_net.parent))
     word = f"{my_net}:MyNet"
     untrained = found(word, scale=2)
     assert untrained.provenance() == found(word, scale=2).provenance()
-    state = {key.removeprefix("net."): value + 1 for key, value in untrained.load().state_dict().items()}
+    state = {key.removeprefix("net."): 1.1 * value for key, value in untrained.load().state_dict().items()}
     torch.save({"state_dict": state}, tmp_path / "w.pth")
     trained = found({"code": word, "weights": str(tmp_path / "w.pth")}, scale=2)
     assert trained.provenance()["checkpoint_sha256"] == sha256_of(tmp_path / "w.pth")
@@ -367,10 +382,11 @@ MISTAKES: list[tuple[Any, str]] = [
     ("{folder}/none.py:Net", "there is no file"),
     ("{code}", "write my_net.py:MyNet"),
     ("{code}:MyNt", "has no class or function MyNt; it has MyNet, broken"),
-    ("{code}:broken", "my_net.py, line 34: IndexError: list index out of range"),
+    ("{code}:broken", "my_net.py, line 31: IndexError: list index out of range"),
     ("{code}:InBytes", "returns values up to 2"),
     ("{code}:Cropping", "for an image of (1, 3, 64, 64)"),
-    ("{code}:Failing", "my_net.py, line 63: RuntimeError: not today"),
+    ("{code}:Failing", "my_net.py, line 59: RuntimeError: not today"),
+    ("{code}:OneByOne", "it restores one image at a time"),
     ("{code}:Wordy", "it returns a str, not an image; name the image's key or number as output"),
     ({"code": "{code}:MyNet", "kwargs": {"widht": 3}}, "TypeError: MyNet.__init__() got an unexpected"),
     ({"code": "{code}:MyNet", "kwargs": {"scale": 3}, "name": "A"}, "A: its scale is 3, not 2; set sr: 3"),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,9 +21,11 @@ from CEM_Demo.ModelZoo.registry import TASKS, Entry, entries, find, is_numbered
 
 Layout = Mapping[str, tuple[int, ...]]
 Arguments = dict[str, Any]
+Measure = tuple[str, int]
 
 SCALES = (4, 2, 3, 1, 8)
 SHALLOW = 2  # a depth that has all kinds of keys a deeper network has, and is quick to build
+ROUNDS = 4
 # Kinds of keys that may tell two scales of one class apart.
 SCALE_DEPENDENT_KINDS = 2
 
@@ -76,6 +78,13 @@ def identify(state: Mapping[str, Tensor], scale: int, task: str, name: str | Non
         if matches:
             return _choose(matches, task)
     return None
+
+
+def with_values(match: Match, state: Mapping[str, Tensor]) -> Match:
+    """The match with those arguments that no key or shape tells, but the weights' values or sizes do."""
+    told = match.entry.told_by_weights(match.arguments, state) if match.entry.told_by_weights else {}
+    arguments = match.arguments | told
+    return replace(match, arguments=arguments, listed=match.listed and arguments == match.arguments)
 
 
 def _named(name: str) -> Entry:
@@ -154,8 +163,7 @@ class _Finder:
         start = self._plain(build, _shallow(own | free))
         key = (build, repr(sorted(start.items())))
         if key not in self._numbers:
-            numbers = self._read_numbers(build, start, free)
-            self._numbers[key] = numbers if _layout(build, start | numbers) == self._wanted else None
+            self._numbers[key] = self._read_numbers(build, start, free)
         return self._numbers[key]
 
     def _plain(self, build: Callable[..., nn.Module], arguments: Arguments) -> Arguments:
@@ -173,21 +181,32 @@ class _Finder:
         layouts = {name: _layout(build, start | {name: start[name] + 1}) for name in defaults}
         return {name: defaults[name] for name, layout in layouts.items() if layout not in (None, _layout(build, start))}
 
-    def _read_numbers(self, build: Callable[..., nn.Module], start: Arguments, free: Arguments) -> Arguments:
-        """The value of each free number; some index or side of the layout follows it linearly."""
-        base = _layout(build, start)
+    def _read_numbers(self, build: Callable[..., nn.Module], start: Arguments, free: Arguments) -> Arguments | None:
+        """The values of the free numbers that give the layout.
+
+        Some index or side of the layout follows each of them linearly; where it follows others too, the values
+        found depend on where they are read, and are read again from there.
+        """
         wanted = _measures(self._wanted)
-        numbers: Arguments = {}
-        for name in free:
-            changed = _layout(build, start | {name: start[name] + 1})
-            if base is None or changed is None:
-                continue
-            before, after = _measures(base), _measures(changed)
-            following = (key for key, size in before.items() if key in wanted and after.get(key, size) != size)
-            key = next(following, None)
-            if key is not None:
-                numbers[name] = start[name] + (wanted[key] - before[key]) // (after[key] - before[key])
-        return numbers
+        numbers = {name: start[name] for name in free}
+        followed: set[Measure] = set()
+        for _ in range(ROUNDS):
+            layout = _layout(build, start | numbers)
+            if layout == self._wanted:
+                return numbers
+            before = _measures(layout or {})
+            if layout is None or (followed and all(before.get(key) == wanted[key] for key in followed)):
+                return None
+            changes: Arguments = {}
+            for name, number in numbers.items():
+                after = _measures(_layout(build, start | numbers | {name: number + 1}) or {})
+                following = (key for key, size in before.items() if key in wanted and after.get(key, size) != size)
+                key = next(following, None)
+                if key is not None:
+                    followed.add(key)
+                    changes[name] = (wanted[key] - before[key]) // (after[key] - before[key])
+            numbers |= {name: max(1, numbers[name] + change) for name, change in changes.items()}
+        return None
 
 
 _LAYOUTS: dict[tuple[Callable[..., nn.Module], str], Layout | None] = {}
@@ -221,9 +240,9 @@ def _shallow(arguments: Arguments) -> Arguments:
     return arguments | {"depth": min(depth, SHALLOW)} if isinstance(depth, int) else arguments
 
 
-def _measures(layout: Layout) -> dict[tuple[str, int], int]:
+def _measures(layout: Layout) -> dict[Measure, int]:
     """The largest number at each place of each kind of key, which is a count; then the sides of each key's shape."""
-    counts: dict[tuple[str, int], int] = {}
+    counts: dict[Measure, int] = {}
     for key in layout:
         kind = _kind(key)
         for place, number in enumerate(re.findall(r"\d+", key)):

@@ -54,6 +54,8 @@ def probe(net: nn.Module) -> Facts:
     """
     channels, side, output = _first_output(net)
     scale = check_image(output, channels, side)
+    if _run(net, channels, side, side, count=2).shape != (2, *output.shape[1:]):
+        raise InputError("it restores one image at a time; let it take a batch, N x C x H x W")
 
     def accepts(height: int, width: int) -> bool:
         try:
@@ -131,10 +133,11 @@ def find_size(accepts: Callable[[int, int], bool], side: int) -> SizeRequirement
     return SizeRequirement(multiple, high * multiple)
 
 
-def _run(net: nn.Module, channels: int, height: int, width: int) -> Tensor:
-    """The output for waves in 0..1."""
+def _run(net: nn.Module, channels: int, height: int, width: int, count: int = 1) -> Tensor:
+    """The output for ``count`` images of waves in 0..1."""
     rows = torch.arange(height)[:, None] / 5.0
     columns = torch.arange(width) / 7.0
     phases = torch.arange(channels)[:, None, None]
     with torch.inference_mode():
-        return net((0.5 + 0.4 * torch.sin(rows + phases) * torch.cos(columns - phases))[None])
+        image = 0.5 + 0.4 * torch.sin(rows + phases) * torch.cos(columns - phases)
+        return net(image.repeat(count, 1, 1, 1))
