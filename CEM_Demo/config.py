@@ -26,6 +26,7 @@ from CEM_Demo.device import DEVICES
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, SCALES
 from CEM_Demo.images import read_image
+from CEM_Demo.model_sources import ModelSource, ZooModel, parse_model
 from CEM_Demo.pairing import find_input, scale_of_pair
 
 Positive = Annotated[int, Field(gt=0)]
@@ -90,7 +91,11 @@ class Config(BaseModel):
     rain: Literal["small", "medium", "large", "random"] | None = Field(
         default=None, description="DR: small, medium, large or random rain (default medium)"
     )
-    Modellist: list[str] = Field(min_length=1, description="models, each Model (published weights) or Model@Training")
+    Modellist: list[str | dict[str, Any]] = Field(
+        min_length=1,
+        description="models, each Model (published weights), Model@Training, a checkpoint file, my_net.py:MyNet, "
+        "or {code, weights, model, kwargs, output, name}",
+    )
     batch_size_dict: dict[str, Positive] = Field(
         default={}, description="model: interventions per forward pass, for models that should not use batch_size"
     )
@@ -156,7 +161,7 @@ class Config(BaseModel):
             raise ValueError(f"{value!r} holds a NUL character, which no path can")
         return value
 
-    @field_validator("Modellist", "Imagelist")
+    @field_validator("Imagelist")
     @classmethod
     def _safe_and_distinct(cls, names: list[str]) -> list[str]:
         for name in names:
@@ -165,6 +170,18 @@ class Config(BaseModel):
         if repeated:
             raise ValueError(f"{', '.join(repeated)} is listed more than once")
         return names
+
+    @field_validator("Modellist")
+    @classmethod
+    def _known_forms(cls, given: list[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
+        sources = [parse_model(entry) for entry in given]
+        labels = [_safe_name(source.label) for source in sources]
+        repeated = sorted({label for label in labels if labels.count(label) > 1})
+        if repeated:
+            own = any(source.label in repeated and not isinstance(source, ZooModel) for source in sources)
+            hint = "; tell them apart by a name, as in {weights: mine.pth, name: Mine}" if own else ""
+            raise ValueError(f"{', '.join(repeated)} is listed more than once{hint}")
+        return given
 
     @model_validator(mode="after")
     def _consistent(self) -> Config:
@@ -181,12 +198,19 @@ class Config(BaseModel):
             below = self.mask_block_size // self.sr * self.sr or self.sr
             raise ValueError(f"mask_block_size {self.mask_block_size} is no multiple of sr {self.sr}; try {below}")
         self._check_rois()
-        strangers = [name for name in self.batch_size_dict if name not in self.Modellist]
-        close = {name: difflib.get_close_matches(name, self.Modellist, n=1) for name in strangers}
+        labels = list(self.models)
+        strangers = [name for name in self.batch_size_dict if name not in labels]
+        close = {name: difflib.get_close_matches(name, labels, n=1) for name in strangers}
         mistyped = [f"{name} (did you mean {match[0]}?)" for name, match in close.items() if match]
         if mistyped:
             raise ValueError(f"batch_size_dict names a model that Modellist does not: {', '.join(mistyped)}")
         return self
+
+    @property
+    def models(self) -> dict[str, ModelSource]:
+        """The models by their labels, which name folders and panels, in the order of ``Modellist``."""
+        sources = [parse_model(entry) for entry in self.Modellist]
+        return {source.label: source for source in sources}
 
     def _check_rois(self) -> None:
         square = {"w": self.w, "h": self.h, "ROI_size": self.ROI_size}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,8 +18,7 @@ from CEM_Demo.inference.choice import Shared
 from CEM_Demo.inference.dense import check_output
 from CEM_Demo.interventions import Plan
 from CEM_Demo.metrics import to_uint8
-from CEM_Demo.ModelZoo.checkpoints import sha256_of
-from CEM_Demo.preparation import Run, Subject, batch_size_for, check_networks, inferences_for, load_for_run
+from CEM_Demo.preparation import Run, Subject, batch_size_for, check_networks, inferences_for
 from CEM_Demo.provenance import digest_of, of_config, versions
 from CEM_Demo.result_paths import result_paths
 from CEM_Demo.stages import Keeper, Scope, run_stages
@@ -32,10 +32,10 @@ def compute_effects(run: Run) -> None:
             fit its network.
     """
     use_exact_arithmetic()
-    digests = {model: sha256_of(path) for model, path in run.checkpoints.items()}
+    provenances = {label: model.provenance() for label, model in run.models.items()}
     caches = {
-        (model, subject.name): {roi: _make_cache(run, model, digest, subject, roi) for roi in subject.rois}
-        for model, digest in digests.items()
+        (model, subject.name): {roi: _make_cache(run, model, provenance, subject, roi) for roi in subject.rois}
+        for model, provenance in provenances.items()
         for subject in run.subjects
     }
     for of_rois in caches.values():
@@ -50,8 +50,8 @@ def compute_effects(run: Run) -> None:
         for roi in subject.rois:
             if not subject.grid.is_aligned(roi):
                 print(f"{subject.name}: ROI {roi} is off the block grid; every block that overlaps it is an ROI block")
-    for model in run.config.Modellist:
-        net = load_for_run(run, model)
+    for model in run.models:
+        net = run.models[model].load()
         for subject in run.subjects:
             if (model, subject.name) in done:
                 print(f"{model} {subject.name}: already computed")
@@ -59,11 +59,11 @@ def compute_effects(run: Run) -> None:
                 _compute_image(run, model, net, subject, caches[model, subject.name])
 
 
-def _make_cache(run: Run, model: str, checkpoint_sha256: str, subject: Subject, roi: ROI) -> Cache:
+def _make_cache(run: Run, model: str, model_provenance: dict[str, Any], subject: Subject, roi: ROI) -> Cache:
     provenance = {
         **of_config(run.config, roi),
         **subject.provenance,
-        "checkpoint_sha256": checkpoint_sha256,
+        **model_provenance,
         "device": describe_device(run.device),
         "versions": versions(),
     }

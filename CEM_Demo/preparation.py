@@ -24,10 +24,7 @@ from CEM_Demo.inference.dense import check_network
 from CEM_Demo.inference.interface import Inference
 from CEM_Demo.inference.reach import Cost
 from CEM_Demo.interventions import PatchBank, Plan, load_bank, make_plan
-from CEM_Demo.ModelZoo import find, load_network, split_name
-from CEM_Demo.ModelZoo.checkpoints import checkpoint_path
-from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
-from CEM_Demo.ModelZoo.registry import check_scale
+from CEM_Demo.models import Model, resolve
 from CEM_Demo.provenance import digest_of
 from CEM_Demo.result_paths import check_nothing_is_shared, result_paths
 from CEM_Demo.tasks import Scene, degradation_of, make_scene
@@ -63,7 +60,7 @@ class Run:
     device: torch.device
     bank: PatchBank
     subjects: list[Subject]
-    checkpoints: dict[str, Path]
+    models: dict[str, Model]
 
 
 def prepare(config: Config) -> Run:
@@ -76,12 +73,7 @@ def prepare(config: Config) -> Run:
     check_nothing_is_shared(config)
     _check_writable(Path(config.output_dir))
     device = pick_device(config.device)
-    checkpoints = {}
-    for model in config.Modellist:
-        name, training = split_name(model)
-        entry = find(name, config.task)
-        check_scale(entry, training, config.task, config.sr)
-        checkpoints[model] = checkpoint_path(entry, training)
+    models = {label: resolve(source, config.task, config.sr) for label, source in config.models.items()}
     images = {name: read_image(config.image_path(name)) for name in config.Imagelist}
     for name, image in images.items():
         _check_rois(config, image, name, name)
@@ -89,7 +81,7 @@ def prepare(config: Config) -> Run:
     bank = load_bank(Path(config.patch_path))
     bank_digest = bank.digest
     subjects = [_make_subject(config, name, image, bank, bank_digest) for name, image in images.items()]
-    return Run(config, device, bank, subjects, checkpoints)
+    return Run(config, device, bank, subjects, models)
 
 
 def _check_rois(config: Config, image: UInt8Image, name: str, description: str) -> None:
@@ -137,24 +129,16 @@ def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank,
     return Subject(name, scene, grid, config.rois_of(name), coarse, fine, provenance)
 
 
-def load_for_run(run: Run, model: str) -> nn.Module:
-    """The network of a model; one of scale 1 gets the bicubically enlarged image where more is asked for."""
-    task, scale = run.config.task, run.config.sr
-    net = load_network(model, task, scale)
-    entry = find(split_name(model)[0], task)
-    return EnlargeFirst(net, scale) if scale > 1 and entry.scale == 1 else net
-
-
 def check_networks(run: Run, pairs: Container[tuple[str, str]]) -> None:
     """Try the networks on a corner of the images of all ``pairs`` (model, image): what fails is known at once.
 
     Raises:
         InputError: a checkpoint does not fit its network, or a network does not restore an image.
     """
-    for model in run.config.Modellist:
+    for model in run.models:
         subjects = [subject for subject in run.subjects if (model, subject.name) in pairs]
         if subjects:
-            net = load_for_run(run, model)
+            net = run.models[model].load()
             for subject in subjects:
                 _check_network(run, net, model, subject)
 
@@ -209,9 +193,8 @@ class Forecast:
 
 def forecast(run: Run) -> Iterator[Forecast]:
     """What :func:`compute_effects` would do, without doing it."""
-    config = run.config
-    for model in config.Modellist:
-        net = load_for_run(run, model)
+    for model in run.models:
+        net = run.models[model].load()
         for subject in run.subjects:
             _check_network(run, net, model, subject)
             shares = inferences_for(run, net, subject, subject.rois)

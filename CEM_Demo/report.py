@@ -64,14 +64,14 @@ def make_report(config: Config) -> Path:
             print(summary(panel, section.image))
     path = report_path(config)
     image = config.Imagelist[0]
-    with shared_files(result_paths(config, config.Modellist[0], image, config.rois_of(image)[0])):
+    with shared_files(result_paths(config, next(iter(config.models)), image, config.rois_of(image)[0])):
         remove_leftovers(path.parent, path.name)
         write_bytes(path, render(config, sections).encode())
     return path
 
 
 def _make_section(config: Config, image: str, roi: ROI) -> Section:
-    paths = {model: result_paths(config, model, image, roi) for model in config.Modellist}
+    paths = {model: result_paths(config, model, image, roi) for model in config.models}
     stored = {model: read_effects(pair) for model, pair in paths.items()}
     for model, pair in paths.items():
         _check_config(config, roi, pair, stored[model])
@@ -81,10 +81,7 @@ def _make_section(config: Config, image: str, roi: ROI) -> Section:
     else:  # a published cache does not hold them
         scene = make_scene(degradation_of(config), read_image(config.image_path(image)), image)
         ground_truth, degraded = scene.ground_truth, scene.degraded
-    panels = [
-        _make_panel(config, roi, model, paths[model], stored[model], ground_truth, degraded)
-        for model in config.Modellist
-    ]
+    panels = [_make_panel(config, roi, model, paths[model], stored[model], ground_truth, degraded) for model in paths]
     height, width = ground_truth.shape[:2]
     return Section(image, roi, png_bytes(ground_truth), png_bytes(degraded), height, width, panels)
 

@@ -92,7 +92,7 @@ def check_nothing_is_shared(config: Config) -> None:
     Many file systems take names for one that differ in case, or in the Unicode form of the same letters only.
     """
     owners: dict[str, str] = {}
-    for model in config.Modellist:
+    for model in config.models:
         for image in config.Imagelist:
             for roi in config.rois_of(image):
                 _claim(owners, result_paths(config, model, image, roi))

@@ -21,7 +21,7 @@ from CEM_Demo.images import UInt8Image, png_bytes, read_image
 from CEM_Demo.inference.dense import DenseInference, check_output
 from CEM_Demo.metrics import to_uint8
 from CEM_Demo.pages import render_page
-from CEM_Demo.preparation import load_for_run, prepare
+from CEM_Demo.preparation import prepare
 from CEM_Demo.roi_proposals import Proposal, measure_box, propose, structure_map
 
 # Without a config: the demos' ROI and blocks.
@@ -90,10 +90,10 @@ def config_setting(path: Path, config: Config) -> Setting:
     side = config.ROI_size or SIDE
     anywhere = {"w": 0, "h": 0, "ROI_size": side, "rois": None, "coarse_num": 1, "fine_num": 1}
     run = prepare(config.model_copy(update={**only, **anywhere}))
-    scene, model = run.subjects[0].scene, config.Modellist[0]
+    scene, model = run.subjects[0].scene, next(iter(run.models))
     height, width = scene.ground_truth.shape[:2]
     use_exact_arithmetic()
-    output = DenseInference(load_for_run(run, model), scene.degraded, ROI.square(0, 0, side), run.device).baseline()
+    output = DenseInference(run.models[model].load(), scene.degraded, ROI.square(0, 0, side), run.device).baseline()
     check_output(output, (height, width), model)
     task = Task(
         label=f"{config.task}{f' ×{config.sr}' if config.sr > 1 else ''}, {model}",

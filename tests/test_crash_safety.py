@@ -34,7 +34,7 @@ from CEM_Demo.files import write_atomically
 from CEM_Demo.images import png_bytes
 from CEM_Demo.metrics import psnr
 from CEM_Demo.ModelZoo import registry
-from CEM_Demo.preparation import Run, inferences_for, load_for_run, prepare
+from CEM_Demo.preparation import Run, inferences_for, prepare
 from CEM_Demo.report import make_report
 from CEM_Demo.result_paths import result_paths
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph, write_config
@@ -67,7 +67,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 def share_inference(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Flatten the network once instead of once a child."""
-    inferences = inferences_for(run, load_for_run(run, "Tiny"), run.subjects[0], run.subjects[0].rois)
+    inferences = inferences_for(run, run.models["Tiny"].load(), run.subjects[0], run.subjects[0].rois)
     monkeypatch.setattr(effects, "inferences_for", lambda *_: inferences)
 
 

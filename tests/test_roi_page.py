@@ -21,7 +21,7 @@ from CEM_Demo import roi
 from CEM_Demo.config import load_config
 from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.metrics import to_uint8
-from CEM_Demo.preparation import load_for_run, prepare
+from CEM_Demo.preparation import prepare
 from CEM_Demo.roi_proposals import best_boxes, measure_box, propose, structure_map
 from conftest import ROI_OF_TESTS, make_config, photograph, write_config
 
@@ -170,7 +170,7 @@ def test_figures_are_those_of_a_run(tmp_path: Path, settings: dict[str, Any]) ->
     setting = roi.config_setting(config.image_path("photo_1.png"), config)
     subject_run = prepare(config)
     scene = subject_run.subjects[0].scene
-    net = load_for_run(subject_run, "Tiny")
+    net = subject_run.models["Tiny"].load()
     output = DenseInference(net, scene.degraded, ROI_OF_TESTS, torch.device("cpu")).baseline()
     assert setting.task is not None and setting.restored is not None
     np.testing.assert_array_equal(setting.restored, to_uint8(output).permute(1, 2, 0).numpy())

@@ -1,11 +1,15 @@
-"""``python -m CEM_Demo.ModelZoo``: the zoo as a table."""
+"""``python -m CEM_Demo.ModelZoo``: the zoo as a table, or what network a checkpoint file holds."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+from pathlib import Path
 
 import torch
 
+from CEM_Demo.command_line import exit_code
+from CEM_Demo.models import describe_file
 from CEM_Demo.ModelZoo import MODEL_DIR, Entry, build_network, entries
 from CEM_Demo.ModelZoo.registry import TASKS
 
@@ -40,13 +44,17 @@ def table(rows: list[tuple[str, ...]], markdown: bool) -> str:
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m CEM_Demo.ModelZoo", description=__doc__)
-    parser.add_argument("--task", choices=TASKS, help="only the models that serve this task")
+    parser.add_argument("file", nargs="?", type=Path, help="say what network this checkpoint file holds")
+    parser.add_argument("--task", choices=TASKS, help="only the models that serve this task; of a file, what it is for")
     parser.add_argument("--markdown", action="store_true", help="as a Markdown table")
     arguments = parser.parse_args()
+    if arguments.file is not None:
+        return exit_code(lambda: print(describe_file(arguments.file, arguments.task or "SR")))
     print(table([row(entry) for entry in entries(arguments.task)], arguments.markdown))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -63,6 +63,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         InputError: the file is not a checkpoint of plain weights.
     """
+    if path.suffix.lower() == ".safetensors":
+        return unwrap(_read_safetensors(path), path)
     return unwrap(read_plain(path), path)
 
 
@@ -102,6 +104,18 @@ def _fault(path: Path, complaint: str) -> str:
     if "TorchScript" in complaint:
         return "it is a TorchScript program; save the network's state_dict() instead"
     return f"it is damaged, or of another format; {again}"
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+    except ImportError as error:
+        raise InputError(f"{path}: pip install safetensors reads files of this kind") from error
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: not a safetensors file ({error})") from error
 
 
 def unwrap(content: Any, path: Path) -> dict[str, Tensor]:

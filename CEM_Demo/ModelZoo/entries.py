@@ -5,11 +5,11 @@ To add a model, write its network in ``NN/`` and add an entry here, or call ``re
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from CEM_Demo.ModelZoo import papers
 from CEM_Demo.ModelZoo.digests import PUBLISHED_SHA256
@@ -80,7 +80,18 @@ def edsr(name: str, width: int, depth: int, demo: str | None = None) -> Entry:
         takes_channels=True,
         numbered=("width", "depth"),
         reach=2 * depth + 4,
+        told_by_weights=edsr_training,
     )
+
+
+def edsr_training(arguments: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """How the authors' code trained an EDSR: on 0..255, and the paper's large one with its residuals scaled by 0.1.
+
+    The mean that the network subtracts tells the range; section 4.2 of the paper the large network.
+    """
+    span = 255 if state["sub_mean.bias"].abs().max() > 1 else 1
+    is_large = (arguments["width"], arguments["depth"]) == (256, 32)
+    return {"span": span, "residual_scale": 0.1 if is_large else 1.0}
 
 
 def fsrcnn(name: str, width: int, depth: int, checkpoints: dict[str, Checkpoint] | None = None) -> Entry:

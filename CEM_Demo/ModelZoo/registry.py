@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from CEM_Demo.errors import InputError
 
@@ -65,6 +65,8 @@ class Entry:
         size: the input sides that the network accepts; others are padded and cropped.
         reach: radius of the receptive field in input pixels; None when every output pixel sees the
             whole input.
+        told_by_weights: from arguments of ``build`` and a state dict of unknown origin that fits them, those arguments
+            that no key or shape tells.
     """
 
     name: str
@@ -78,6 +80,7 @@ class Entry:
     numbered: tuple[str, ...] = ()
     size: SizeRequirement = SizeRequirement()
     reach: int | None = None
+    told_by_weights: Callable[[Mapping[str, Any], Mapping[str, Tensor]], dict[str, Any]] | None = None
 
 
 _ENTRIES: dict[str, Entry] = {}

@@ -41,14 +41,16 @@ class MeanShift(nn.Conv2d):
 
 
 class ResidualSequence(nn.Module):
-    """``x + body(x)``."""
+    """``x + factor * body(x)``."""
 
-    def __init__(self, *body: nn.Module) -> None:
+    def __init__(self, *body: nn.Module, factor: float = 1.0) -> None:
         super().__init__()
         self.body = nn.Sequential(*body)
+        self.factor = factor
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        residual = self.body(x)
+        return x + (residual if self.factor == 1 else self.factor * residual)
 
 
 class RectifiedResidual(ResidualSequence):

@@ -35,24 +35,25 @@ class ResidualBlock(nn.Module):
 class SRResNet(nn.Module):
     """Residual learning on top of the (bilinearly enlarged) input; no skip around the body.
 
-    ``scale`` 4 enlarges by two sub-pixel stages; ``scale`` 1 restores at the input's size.
+    ``scale`` 4 enlarges by two sub-pixel stages, 2 and 3 by one; ``scale`` 1 restores at the input's size.
     """
+
+    stages: dict[int, tuple[int, ...]] = {1: (), 2: (2,), 3: (3,), 4: (2, 2)}
 
     def __init__(self, scale: int = 4, width: int = 64, depth: int = 16) -> None:
         super().__init__()
         self.scale = scale
         self.conv_first = convolution(3, width)
         self.body = nn.Sequential(*(ResidualBlock(width) for _ in range(depth)))
-        if scale == 4:
-            self.upconv1 = convolution(width, 4 * width)
-            self.upconv2 = convolution(width, 4 * width)
+        for number, factor in enumerate(self.stages[scale], 1):
+            setattr(self, f"upconv{number}", convolution(width, factor**2 * width))
         self.conv_hr = convolution(width, width)
         self.conv_last = convolution(width, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.body(F.leaky_relu(self.conv_first(x), 0.1))
-        if self.scale == 4:
-            features = F.leaky_relu(F.pixel_shuffle(self.upconv1(features), 2), 0.1)
-            features = F.leaky_relu(F.pixel_shuffle(self.upconv2(features), 2), 0.1)
-            x = F.interpolate(x, scale_factor=4, mode="bilinear", align_corners=False)
+        for number, factor in enumerate(self.stages[self.scale], 1):
+            features = F.leaky_relu(F.pixel_shuffle(getattr(self, f"upconv{number}")(features), factor), 0.1)
+        if self.scale > 1:
+            x = F.interpolate(x, scale_factor=self.scale, mode="bilinear", align_corners=False)
         return self.conv_last(F.leaky_relu(self.conv_hr(features), 0.1)) + x

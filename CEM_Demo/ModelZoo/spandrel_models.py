@@ -1,0 +1,74 @@
+"""Networks that the zoo lacks and the library spandrel knows (https://github.com/chaiNNer-org/spandrel)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from torch import Tensor, nn
+
+from CEM_Demo.errors import InputError
+from CEM_Demo.ModelZoo.registry import SizeRequirement
+
+
+@dataclass(frozen=True)
+class SpandrelModel:
+    """A network that spandrel built: its architecture, and what images it takes and gives."""
+
+    net: nn.Module
+    architecture: str
+    channels: int
+    scale: int
+    size: SizeRequirement
+
+
+class SpandrelNet(nn.Module):
+    """The network as spandrel calls it, less the clamping that its descriptors add."""
+
+    def __init__(self, descriptor: object) -> None:
+        super().__init__()
+        self.net: nn.Module = descriptor.model  # type: ignore[attr-defined]
+        # Some architectures return more than the image, or another range; only this function knows.
+        self.call = descriptor._call_fn  # type: ignore[attr-defined]
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.call(self.net, image)
+
+
+def load_with_spandrel(state: Mapping[str, Tensor]) -> SpandrelModel:
+    """The network of a state dict, with its weights.
+
+    Raises:
+        InputError: spandrel is not installed or does not know it, or it is no plain network from image to image.
+    """
+    try:
+        import spandrel
+    except ImportError as error:
+        raise InputError(
+            "it is no network of the zoo; pip install spandrel makes more known, "
+            "or give its code: {code: my_net.py:MyNet, weights: ...}"
+        ) from error
+    try:
+        descriptor = spandrel.ModelLoader().load_from_state_dict(dict(state))
+    except (spandrel.UnsupportedModelError, LookupError, RuntimeError, ValueError, AssertionError) as error:
+        raise InputError(
+            "neither the zoo nor spandrel knows its network; give its code: {code: my_net.py:MyNet, weights: ...}"
+        ) from error
+    architecture = f"{descriptor.architecture.name} of spandrel {version('spandrel')}"
+    # Spandrel tells these a noise level of its own, 15/255; it also takes FFDNet for the latter.
+    if descriptor.architecture.id == "DRUNet" or "FDnCNN" in descriptor.tags:
+        raise InputError(
+            "it is told a noise level, which the file does not hold; give its code: "
+            "{code: my_net.py:MyNet, weights: ...}"
+        )
+    channels = (descriptor.input_channels, descriptor.output_channels)
+    if not isinstance(descriptor, spandrel.ImageModelDescriptor) or channels not in ((1, 1), (3, 3)):
+        raise InputError(
+            f"it is {architecture}, which takes {channels[0]} channels and gives {channels[1]}, not an image"
+        )
+    needed = descriptor.size_requirements
+    if needed.square:
+        raise InputError(f"it is {architecture}, which takes square images only")
+    size = SizeRequirement(needed.multiple_of, max(needed.minimum, 1))
+    return SpandrelModel(SpandrelNet(descriptor), architecture, channels[0], descriptor.scale, size)

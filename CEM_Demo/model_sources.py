@@ -1,0 +1,109 @@
+"""What an entry of a config's ``Modellist`` names: a model of the zoo, a checkpoint file, or the user's own code."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
+FORMS = "EDSR, EDSR@Demo, weights/mine.pth, my_net.py:MyNet, or {code: my_net.py:MyNet, weights: mine.pth}"
+
+
+@dataclass(frozen=True)
+class ZooModel:
+    """A model of the zoo by its name, which is its label too."""
+
+    label: str
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A checkpoint whose network is to be found out, or is the zoo's ``model``."""
+
+    label: str
+    weights: Path
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class OwnCode:
+    """A class or function, ``attribute`` of the Python file ``code``, that gives a network when called with ``kwargs``.
+
+    ``output`` is the key or the number of the image among what the network returns; None means the last one.
+    """
+
+    label: str
+    code: Path
+    attribute: str
+    weights: Path | None = None
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    output: str | int | None = None
+
+
+ModelSource = ZooModel | WeightsFile | OwnCode
+
+
+def parse_model(given: str | Mapping[str, Any]) -> ModelSource:
+    """The source that an entry of ``Modellist`` names; nothing is read.
+
+    Raises:
+        ValueError: the entry is of no known form.
+    """
+    if isinstance(given, str):
+        return _parse_word(given)
+    _check_mapping(given)
+    if "code" not in given:
+        return WeightsFile(given.get("name", Path(given["weights"]).stem), Path(given["weights"]), given.get("model"))
+    code, attribute = _split_code(given["code"])
+    weights = Path(given["weights"]) if "weights" in given else None
+    kwargs = given.get("kwargs", {})
+    return OwnCode(given.get("name", attribute), code, attribute, weights, kwargs, given.get("output"))
+
+
+def _parse_word(word: str) -> ModelSource:
+    if ".py:" in word or word.endswith(".py"):
+        code, attribute = _split_code(word)
+        return OwnCode(attribute, code, attribute)
+    if "/" in word or "\\" in word or word.lower().endswith(CHECKPOINT_SUFFIXES):
+        return WeightsFile(Path(word).stem, Path(word))
+    return ZooModel(word)
+
+
+def _split_code(word: str) -> tuple[Path, str]:
+    """``my_net.py:MyNet`` -> the file and the name in it."""
+    file, separator, attribute = word.rpartition(":")
+    if not separator or not file.endswith(".py") or not attribute.isidentifier():
+        raise ValueError(f"{word!r} does not name a class or function of a Python file; write my_net.py:MyNet")
+    return Path(file), attribute
+
+
+KINDS: dict[str, tuple[type, ...]] = {
+    "code": (str,),
+    "weights": (str,),
+    "model": (str,),
+    "name": (str,),
+    "kwargs": (dict,),
+    "output": (str, int),
+}
+
+
+def _check_mapping(given: Mapping[str, Any]) -> None:
+    for key, value in given.items():
+        if key not in KINDS:
+            close = difflib.get_close_matches(str(key), KINDS, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(KINDS)}"
+            raise ValueError(f"a model has no {key!r}; {hint}")
+        if not isinstance(value, KINDS[key]) or isinstance(value, bool):
+            raise ValueError(f"{key}: {value!r} should be a {' or '.join(kind.__name__ for kind in KINDS[key])}")
+    if "code" not in given and "weights" not in given:
+        raise ValueError(f"a model needs weights or code; write {FORMS}")
+    only_with = {"code": ("kwargs", "output"), "weights": ("model",)}
+    for needed, keys in only_with.items():
+        for key in keys:
+            if key in given and needed not in given:
+                raise ValueError(f"{key} needs {needed} beside it")
+    if "code" in given and "model" in given:
+        raise ValueError("give code or model, not both: either tells the network of the weights")
