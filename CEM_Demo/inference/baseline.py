@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
 from CEM_Demo.inference.graph import Node
@@ -58,8 +57,13 @@ def run_in_strips(reach: Reach, image: Tensor, halving: Halving) -> tuple[Tensor
             kept[number] = _windowed(value, reach.needed[number].box(0), box)
 
     roi = _compute(reach, image, keep)
-    size = graph.nodes[graph.output].size
-    output = torch.cat(halving(lambda rows: _compute(_strip(reach, rows), image), size[0]), dim=2)
+    # Made first: what is kept from strip to strip would leave the heap in pieces.
+    output = roi.new_empty((*roi.shape[:2], *graph.nodes[graph.output].size))
+
+    def restore_strip(rows: slice) -> None:
+        output[..., rows, :] = _compute(_strip(reach, rows), image)
+
+    halving(restore_strip, output.shape[2])
     # Interventions change the ROI that was computed along with what they gather from.
     output[(..., *reach.roi.slices(_everything(graph.nodes[graph.output])))] = roi
     return output, kept

@@ -6,7 +6,7 @@ import math
 import warnings
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from CEM_Demo.errors import InputError
 
 CONVOLUTIONS = {torch.ops.aten.convolution, torch.ops.aten._convolution, torch.ops.aten.conv2d}
+Result = TypeVar("Result")
+
 # Convolutions on CPUs copy their maps into a layout of blocks of so many channels.
 CHANNELS_PER_BLOCK = 16
 
@@ -93,13 +95,13 @@ class Halving:
         self.most = most
         self._warned = False
 
-    def __call__(self, run: Callable[[slice], Tensor], count: int) -> list[Tensor]:
+    def __call__(self, run: Callable[[slice], Result], count: int) -> list[Result]:
         """``run`` on parts of ``count`` things.
 
         Raises:
             InputError: not even one of them fits into the memory.
         """
-        outputs: list[Tensor] = []
+        outputs: list[Result] = []
         done = 0
         while done < count:
             size = min(count - done, self.most or count)
