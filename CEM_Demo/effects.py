@@ -43,9 +43,11 @@ def compute_effects(run: Run) -> None:
         for subject in run.subjects
     }
     for cache in caches.values():
-        cache.check_free()
         if run.config.load_previous:
             cache.check()
+            if cache.is_complete():
+                continue
+        cache.check_free()
     for subject in run.subjects:
         if not subject.grid.is_aligned(run.config.roi):
             print(f"{subject.name}: the ROI is off the block grid; every block that overlaps it is an ROI block")
