@@ -38,13 +38,15 @@ def compute_effects(run: Run) -> None:
         for model, provenance in provenances.items()
         for subject in run.subjects
     }
-    for of_rois in caches.values():
-        for cache in of_rois.values():
-            cache.check_free()
-            if run.config.load_previous:
+    if run.config.load_previous:
+        for of_rois in caches.values():
+            for cache in of_rois.values():
                 cache.check()
     resumed = caches.items() if run.config.load_previous else ()
     done = {pair for pair, of_rois in resumed if all(cache.is_complete() for cache in of_rois.values())}
+    for pair in caches.keys() - done:
+        for cache in caches[pair].values():
+            cache.check_free()
     check_networks(run, caches.keys() - done)
     for subject in run.subjects:
         for roi in subject.rois:

@@ -23,14 +23,14 @@ from CEM_Demo.metrics import psnr, squared_errors, to_uint8
 from CEM_Demo.ModelZoo import load_network
 from CEM_Demo.preparation import prepare
 from CEM_Demo.result_paths import result_paths
-from conftest import Tiny, make_config, photograph
+from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
 
 ROOT = Path(__file__).parents[1]
 CPU = torch.device("cpu")
 MOST_DECIBELS = 0.002  # between batch sizes, and between the engines
 
 IMAGE = photograph(48, 40)
-TARGET_ROI = ROI(8, 16, 16)
+TARGET_ROI = ROI.square(8, 16, 16)
 CORNERS = np.repeat(np.array([[16, 8], [24, 16], [8, 24], [40, 32]]), [9, 5, 4, 1], axis=0)
 BLOCKS = np.random.default_rng(0).integers(0, 256, (len(CORNERS), 8, 8, 3), dtype=np.uint8)
 
@@ -87,7 +87,7 @@ def test_the_same_batches_give_the_same_bytes(tmp_path: Path, settings: dict[str
     for folder in ("first", "second"):
         config = make_config(tmp_path, settings, inference=kind, output_dir=str(tmp_path / folder))
         compute_effects(prepare(config))
-        paths = result_paths(config, "Tiny", "photo_1.png")
+        paths = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)
         assert read_effects(paths).fine is not None
         contents.append([path.read_bytes() for path in (paths.origin, paths.coarse, paths.fine, paths.restored)])
     assert contents[0] == contents[1]

@@ -39,7 +39,7 @@ def blocks_for(corners: NDArray[np.int64]) -> NDArray[np.uint8]:
 
 
 def engines(net: nn.Module) -> list[DenseInference | IncrementalInference]:
-    image, roi = photograph(32, 40), ROI(8, 8, 16)
+    image, roi = photograph(32, 40), ROI.square(8, 8, 16)
     return [DenseInference(net, image, roi, CPU), IncrementalInference(net, image, roi, 8, CPU)]
 
 
@@ -81,7 +81,7 @@ incremental.BASELINE_BYTES["cpu"] = 64 << 20
 net = nn.Sequential(nn.Conv2d(3, 64, 3, padding=1), nn.ReLU(), nn.Conv2d(64, 64, 3, padding=1), nn.ReLU())
 net.append(nn.Conv2d(64, 3, 3, padding=1))
 image = np.zeros((768, 768, 3), np.uint8)
-inference = incremental.IncrementalInference(net, image, ROI(300, 300, 32), 8, torch.device("cpu"))
+inference = incremental.IncrementalInference(net, image, ROI.square(300, 300, 32), 8, torch.device("cpu"))
 inference.memory_bytes(1)
 before = max(most_resident_bytes(), resident_bytes())
 inference.baseline()
@@ -102,7 +102,7 @@ def test_strips_give_what_the_whole_image_gives(monkeypatch: pytest.MonkeyPatch,
     torch.manual_seed(0)
     net = build_network(name, task).eval()
     scale = 4 if task == "SR" else 1
-    image, roi = photograph(48, 40), ROI(8 * scale, 16 * scale, 8 * scale)
+    image, roi = photograph(48, 40), ROI.square(8 * scale, 16 * scale, 8 * scale)
     blocks = blocks_for(CORNERS)
     whole = IncrementalInference(net, image, roi, 8, CPU)
     expected = whole.baseline(), whole.restore(CORNERS, blocks)
@@ -199,11 +199,12 @@ def out_of_memory(*arguments: Any) -> Any:
 
 
 def test_incremental_inference_that_cannot_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    image, roi = photograph(32, 40), ROI(8, 8, 16)
+    image, roi = photograph(32, 40), ROI.square(8, 8, 16)
     monkeypatch.setattr(choice, "free_bytes", lambda: 1 << 20)
     with pytest.raises(InputError, match=r"incremental needs about .* GiB of memory for Tiny .* use auto or dense"):
-        choice.choose_inference(Tiny(), image, roi, 8, CPU, "incremental")
-    assert choice.choose_inference(Tiny(), image, roi, 8, CPU, "dense").kind == "dense"
+        choice.choose_inference(Tiny(), image, [roi], 8, CPU, "incremental")
+    (shared,) = choice.choose_inference(Tiny(), image, [roi], 8, CPU, "dense")
+    assert shared.inference.kind == "dense"
 
 
 @pytest.mark.parametrize("kind", ["auto", "dense", "incremental"])
