@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from CEM_Demo.user_code import split_code
+
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 FORMS = "EDSR, EDSR@Demo, weights/mine.pth, my_net.py:MyNet, or {code: my_net.py:MyNet, weights: mine.pth}"
 
@@ -57,7 +59,7 @@ def parse_model(given: str | Mapping[str, Any]) -> ModelSource:
     _check_mapping(given)
     if "code" not in given:
         return WeightsFile(given.get("name", Path(given["weights"]).stem), Path(given["weights"]), given.get("model"))
-    code, attribute = _split_code(given["code"])
+    code, attribute = split_code(given["code"])
     weights = Path(given["weights"]) if "weights" in given else None
     kwargs = given.get("kwargs", {})
     return OwnCode(given.get("name", attribute), code, attribute, weights, kwargs, given.get("output"))
@@ -65,19 +67,11 @@ def parse_model(given: str | Mapping[str, Any]) -> ModelSource:
 
 def _parse_word(word: str) -> ModelSource:
     if ".py:" in word or word.endswith(".py"):
-        code, attribute = _split_code(word)
+        code, attribute = split_code(word)
         return OwnCode(attribute, code, attribute)
     if "/" in word or "\\" in word or word.lower().endswith(CHECKPOINT_SUFFIXES):
         return WeightsFile(Path(word).stem, Path(word))
     return ZooModel(word)
-
-
-def _split_code(word: str) -> tuple[Path, str]:
-    """``my_net.py:MyNet`` -> the file and the name in it."""
-    file, separator, attribute = word.rpartition(":")
-    if not separator or not file.endswith(".py") or not attribute.isidentifier():
-        raise ValueError(f"{word!r} does not name a class or function of a Python file; write my_net.py:MyNet")
-    return Path(file), attribute
 
 
 KINDS: dict[str, tuple[type, ...]] = {

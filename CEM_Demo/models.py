@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -11,17 +10,18 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from CEM_Demo.errors import InputError
+from CEM_Demo.errors import InputError, about
 from CEM_Demo.model_sources import ModelSource, OwnCode, WeightsFile, ZooModel
 from CEM_Demo.ModelZoo import find, load_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import checkpoint_path, load_strictly, read_state_dict, sha256_of
 from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
 from CEM_Demo.ModelZoo.identification import Match, identify, with_values
-from CEM_Demo.ModelZoo.own_code import Factory, ImageOutput, blaming, build_own, load_factory, weights_digest
+from CEM_Demo.ModelZoo.own_code import ImageOutput, build_own, weights_digest
 from CEM_Demo.ModelZoo.padding import accept_any_size
 from CEM_Demo.ModelZoo.probing import Facts, PerChannel, probe
 from CEM_Demo.ModelZoo.registry import SizeRequirement, check_scale
 from CEM_Demo.ModelZoo.spandrel_models import load_with_spandrel
+from CEM_Demo.user_code import UserCode, blaming, load_user_code
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def resolve(source: ModelSource, task: str, scale: int) -> Model:
         entry = find(name, task)
         check_scale(entry, training, task, scale)
         return Model(partial(_load_from_zoo, source.label, task, scale), checkpoint_path(entry, training))
-    with _naming(f"Modellist: {source.label}"):
+    with about(f"Modellist: {source.label}"):
         if isinstance(source, WeightsFile):
             return _resolve_file(source, task, scale)
         return _resolve_code(source, task, scale)
@@ -94,7 +94,7 @@ def describe_file(path: Path, task: str) -> str:
         InputError: no checkpoint, or of no known network, or of several.
     """
     scale = 4 if task == "SR" else 1
-    with _naming(str(path)):
+    with about(str(path)):
         known, _ = _identify_file(WeightsFile(path.stem, path), task, scale)
     return describe(path.stem, known, known.facts.scale, f"from {path}")
 
@@ -130,9 +130,9 @@ def _build_with_spandrel(state: Mapping[str, Tensor]) -> Known:
 
 
 def _resolve_code(source: OwnCode, task: str, scale: int) -> Model:
-    factory = load_factory(source.code, source.attribute)
+    factory = load_user_code(source.code, source.attribute)
     net = _build_code(source, factory)
-    with blaming(source.code, factory.make):
+    with blaming(source.code, factory.value):
         facts = probe(net)
     _check_scale(facts, task, scale)
     known = Known(net, f"{source.attribute} of {source.code}", facts)
@@ -151,8 +151,8 @@ def _resolve_code(source: OwnCode, task: str, scale: int) -> Model:
     return Model(load, source.weights, origin)
 
 
-def _build_code(source: OwnCode, factory: Factory) -> nn.Module:
-    net = build_own(factory.make, source.kwargs, source.code)
+def _build_code(source: OwnCode, factory: UserCode) -> nn.Module:
+    net = build_own(factory.value, source.kwargs, source.code)
     if source.weights:
         if not source.weights.is_file():
             raise InputError(f"there is no file {source.weights}")
@@ -188,11 +188,3 @@ def describe(label: str, known: Known, scale: int, origin: str) -> str:
     if scale > 1 and facts.scale == 1:
         parts.append("on the bicubically enlarged image")
     return f"{label}: {', '.join(parts)}"
-
-
-@contextlib.contextmanager
-def _naming(what: str) -> Iterator[None]:
-    try:
-        yield
-    except InputError as error:
-        raise InputError(f"{what}: {error}") from error

@@ -1,11 +1,16 @@
-"""Functions out of a user's own Python file: loaded, digested, and their failures in one line."""
+"""The user's own Python files: imported, digested, and their failures in one line."""
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
+import importlib.util
+import inspect
+import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -14,70 +19,127 @@ from typing import Any
 from CEM_Demo.errors import InputError
 
 
-@dataclass(frozen=True)
-class UserFunction:
-    """A function of a user's file; ``sha256`` is that of the file.
-
-    Calling it raises InputError where the function raises, with file, line and what was raised.
-    """
-
-    path: Path
-    name: str
-    key: str
-    function: Callable[..., Any]
-    sha256: str
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.name}"
-
-    def __call__(self, *arguments: Any) -> Any:
-        try:
-            return self.function(*arguments)
-        except (Exception, SystemExit) as error:
-            raise InputError(f"{self.key}: {_place_and_error(error, self.path)}") from error
-
-
-def load_function(word: str, key: str) -> UserFunction:
-    """The function named ``FILE.py:FUNCTION``; its file is run as it is at this moment.
-
-    Args:
-        word: what the user wrote; the file is relative to the current folder.
-        key: the config key it stands in, for messages.
+def split_code(word: str) -> tuple[Path, str]:
+    """``my_net.py:MyNet`` -> the file and the name in it.
 
     Raises:
-        InputError: not of that form, no such file or function, or the file fails when it is run.
+        ValueError: the word is not of that form.
     """
     file, separator, name = word.rpartition(":")
-    if not separator or not file or not name.isidentifier():
-        raise InputError(f"{key}: {word!r} is not of the form FILE.py:FUNCTION")
-    path = Path(file)
+    if not separator or not file.endswith(".py") or not name.isidentifier():
+        raise ValueError(f"{word!r} does not name a class or function of a Python file; write FILE.py:NAME")
+    return Path(file), name
+
+
+@dataclass(frozen=True)
+class UserCode:
+    """A class, a function or what else a user's file calls by a name.
+
+    ``sources`` are the SHA-256 of its file, and of the modules that it imports from its folder, by their paths there.
+    """
+
+    value: Any
+    sources: dict[str, str]
+
+
+def load_user_code(code: Path, name: str) -> UserCode:
+    """What a Python file calls ``name``; the file's folder, and its package's, become importable.
+
+    Raises:
+        InputError: no such file or name, or the file fails; the message names file, line and exception.
+    """
+    if not code.is_file():
+        raise InputError(f"there is no file {code}")
+    _forget_imported()
+    known = set(sys.modules)
+    with blaming(code):
+        module = _import_file(code.resolve())
+    folder = code.resolve().parent
+    files = {code.resolve(): None} | {file: None for file in _imported_from(folder, set(sys.modules) - known)}
+    if not callable(getattr(module, name, None)):
+        own = [known for known, value in vars(module).items() if _is_own(value, module)]
+        raise InputError(f"{code} has no class or function {name}; it has {', '.join(own) or 'none'}")
+    sources = {str(os.path.relpath(file, folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return UserCode(getattr(module, name), sources)
+
+
+def _is_own(value: Any, module: ModuleType) -> bool:
+    return callable(value) and getattr(value, "__module__", None) == module.__name__
+
+
+def _import_file(code: Path) -> ModuleType:
+    """Import a file as a script beside it would, or, in a package, as the package's parent folder would."""
+    folder, names = code.parent, [code.stem]
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    for importable in dict.fromkeys((str(code.parent), str(folder))):
+        if importable in sys.path:
+            sys.path.remove(importable)
+        sys.path.insert(0, importable)
+    name = ".".join(names)
+    if len(names) > 1:
+        return importlib.import_module(name)
+    # By its path, so that a file may be called like a module that Python knows already.
+    spec = importlib.util.spec_from_file_location(name, code)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    known = sys.modules.get(name)
+    sys.modules[name] = module
     try:
-        source = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{key}: cannot read the file {path} ({error.strerror})") from error
-    digest = hashlib.sha256(source).hexdigest()
-    module = ModuleType(f"user_code_{digest[:16]}")
-    module.__file__ = str(path)
-    # Dataclasses and pickling look a class's module up there.
-    sys.modules[module.__name__] = module
+        spec.loader.exec_module(module)
+    finally:
+        if known is not None:
+            sys.modules[name] = known
+    return module
+
+
+_IMPORTED: set[str] = set()
+
+
+def _imported_from(folder: Path, names: set[str]) -> list[Path]:
+    """The files of the modules that the user's code imported from its folder; their names are kept."""
+    files = []
+    for name in sorted(names):
+        file = Path(getattr(sys.modules[name], "__file__", None) or "")
+        if folder in file.parents and not {"site-packages", "CEM_Demo"} & set(file.relative_to(folder).parts):
+            _IMPORTED.add(name)
+            files.append(file)
+    return files
+
+
+def _forget_imported() -> None:
+    """Let modules be imported anew, since two models' folders may have modules of the same name."""
+    for name in _IMPORTED:
+        sys.modules.pop(name, None)
+    _IMPORTED.clear()
+
+
+@contextlib.contextmanager
+def blaming(code: Path, value: Any = None) -> Iterator[None]:
+    """Turn an exception of the user's code into one line that names file, line and exception.
+
+    Raises:
+        InputError: in place of any exception but another InputError.
+    """
     try:
-        exec(compile(source, str(path), "exec", dont_inherit=True), module.__dict__)
+        yield
+    except InputError:
+        raise
     except (Exception, SystemExit) as error:
-        raise InputError(f"{key}: {_place_and_error(error, path)}") from error
-    function = getattr(module, name, None)
-    if not callable(function):
-        functions = [known for known, value in vars(module).items() if isinstance(value, type(load_function))]
-        there = f"; it has {', '.join(functions)}" if functions else ""
-        raise InputError(f"{key}: {path} has no function {name}{there}")
-    return UserFunction(path, name, key, function, digest)
+        file, line = _place(error, code, value)
+        where = f"{file}, line {line}" if line else str(file)
+        raise InputError(f"{where}: {type(error).__name__}: {error}") from error
 
 
-def _place_and_error(error: BaseException, path: Path) -> str:
-    """Where in the user's file an exception came from, and what it says."""
-    what = f"{type(error).__name__}: {error}".removesuffix(": ")
-    if isinstance(error, SyntaxError):
-        return f"{error.filename or path}, line {error.lineno}: {type(error).__name__}: {error.msg}"
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if frame.filename == str(path)]
-    place = f"{path}, line {own[-1].lineno}" if own else str(path)
-    return f"{place}: {what}"
+def _place(error: BaseException, code: Path, value: Any) -> tuple[str | Path, int | None]:
+    """The user's last line that took part, or where the class or function begins."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return error.filename, error.lineno
+    folder = code.resolve().parent
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if folder in Path(frame.filename).parents:
+            return (code if Path(frame.filename) == code.resolve() else frame.filename), frame.lineno
+    with contextlib.suppress(TypeError, OSError):
+        return code, inspect.getsourcelines(value)[1]
+    return code, None

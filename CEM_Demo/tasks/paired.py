@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from CEM_Demo.errors import InputError
+from CEM_Demo.errors import InputError, about
 from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.pairing import find_input, scale_of_pair
 from CEM_Demo.tasks.degradation import Degradation
-from CEM_Demo.tasks.scene import DegradePatches, Scene, keep_patches
-from CEM_Demo.user_code import UserFunction, load_function
+from CEM_Demo.tasks.scene import Scene, keep_patches
+from CEM_Demo.user_code import blaming, load_user_code, split_code
 
 
 def make_scene(ground_truth: UInt8Image, image_name: str, degradation: Degradation) -> Scene:
@@ -32,32 +35,38 @@ def make_scene(ground_truth: UInt8Image, image_name: str, degradation: Degradati
         raise InputError(
             f"sr: {image_name} is {scale} times as large as its input {path}, but sr is {degradation.scale}"
         )
-    function = None if degradation.function is None else load_function(degradation.function, "degradation")
-    provenance = {
-        "input_sha256": hashlib.sha256(given.tobytes()).hexdigest(),
-        "degradation": function and function.name,
-        "degradation_sha256": function and function.sha256,
-    }
-    return Scene(ground_truth, given, scale, _through(function) if function else keep_patches, provenance)
+    provenance: dict[str, Any] = {"input_sha256": hashlib.sha256(given.tobytes()).hexdigest()}
+    if degradation.function is None:
+        return Scene(ground_truth, given, scale, keep_patches, provenance)
+    with about("degradation"):
+        try:
+            path, name = split_code(degradation.function)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+        code = load_user_code(path, name)
+    provenance |= {"degradation": name, "degradation_sha256": code.sources}
+    return Scene(ground_truth, given, scale, partial(_degraded, code.value, path), provenance)
 
 
-def _through(function: UserFunction) -> DegradePatches:
-    def degrade_patches(
-        patches: NDArray[np.uint8], corners: NDArray[np.integer], noise_seeds: NDArray[np.uint64]
-    ) -> NDArray[np.uint8]:
-        draws = (np.random.Generator(np.random.Philox(key=int(seed))) for seed in noise_seeds)
-        return np.stack([_degraded(function, patch, draw) for patch, draw in zip(patches, draws, strict=True)])
+def _degraded(
+    function: Callable[[NDArray[np.uint8], np.random.Generator], Any],
+    path: Path,
+    patches: NDArray[np.uint8],
+    corners: NDArray[np.integer],
+    noise_seeds: NDArray[np.uint64],
+) -> NDArray[np.uint8]:
+    draws = (np.random.Generator(np.random.Philox(key=int(seed))) for seed in noise_seeds)
+    with about("degradation"), blaming(path, function):
+        degraded = [function(patch, draw) for patch, draw in zip(patches, draws, strict=True)]
+        for patch, changed in zip(patches, degraded, strict=True):
+            _check(changed, patch, f"{path}:{getattr(function, '__name__', function)}")
+    return np.stack(degraded)
 
-    return degrade_patches
 
-
-def _degraded(function: UserFunction, patch: NDArray[np.uint8], draw: np.random.Generator) -> NDArray[np.uint8]:
-    degraded: Any = function(patch, draw)
+def _check(degraded: Any, patch: NDArray[np.uint8], name: str) -> None:
     if not isinstance(degraded, np.ndarray):
-        raise InputError(f"degradation: {function} returned {type(degraded).__name__}, not a NumPy array")
+        raise InputError(f"{name} returned {type(degraded).__name__}, not a NumPy array")
     if degraded.dtype != np.uint8 or degraded.shape != patch.shape:
         raise InputError(
-            f"degradation: {function} returned {degraded.dtype} {degraded.shape}; a patch of uint8 {patch.shape} "
-            "must come back as such"
+            f"{name} returned {degraded.dtype} {degraded.shape}; a patch of uint8 {patch.shape} must come back as such"
         )
-    return degraded
