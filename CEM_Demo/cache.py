@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
@@ -92,15 +92,9 @@ class Cache:
     inference: str
     rois: list[str]
 
-    @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
-        """Hold the only right to write.
-
-        Raises:
-            InputError: another process holds it, or it cannot be had.
-        """
-        with sole_writer(self.paths.pair_folder):
-            yield
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the only right to write; see :func:`~CEM_Demo.files.sole_writer`."""
+        return sole_writer(self.paths.pair_folder)
 
     def check_free(self) -> None:
         """Raises InputError when another process is writing here; writes nothing."""
@@ -240,11 +234,9 @@ class Cache:
         write_bytes(path, content, scratch=self.paths.pair_folder)
 
 
-@contextlib.contextmanager
-def shared_files(paths: ResultPaths) -> Iterator[None]:
+def shared_files(paths: ResultPaths) -> AbstractContextManager[None]:
     """Hold the only right to write what is not one model's on one image: the run's pictures, and reports."""
-    with sole_writer(paths.run.parent, PATIENCE_SECONDS):
-        yield
+    return sole_writer(paths.run.parent, PATIENCE_SECONDS)
 
 
 def blank(values: NDArray[np.float64], plan: Plan, done: int) -> None:
