@@ -105,6 +105,7 @@ class IncrementalInference:
                     raise
             if not self.reach.is_local:
                 raise no_memory(self.device)
+            self._halving.give_way()
         strips = Halving(self.device, rows_in_strip(self.reach, self._strip_bytes / self._forward_bytes))
         return run_in_strips(self.reach, self.image, strips)
 

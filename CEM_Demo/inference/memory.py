@@ -115,16 +115,17 @@ class Halving:
             # Outside the handler, which would keep the failed part's tensors alive.
             if size == 1:
                 raise no_memory(self.device)
-            self._halve(size)
+            self.most = (size + 1) // 2
+            self.give_way()
         return outputs
 
-    def _halve(self, size: int) -> None:
-        self.most = (size + 1) // 2
+    def give_way(self) -> None:
+        """Hand back to the device what is not in use, and say so, once."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if not self._warned:
             self._warned = True
-            warnings.warn(f"out of memory on {self.device}: going on in smaller parts", stacklevel=4)
+            warnings.warn(f"out of memory on {self.device}: going on in smaller parts", stacklevel=3)
 
 
 def no_memory(device: torch.device) -> InputError:
