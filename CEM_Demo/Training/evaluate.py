@@ -58,13 +58,16 @@ def evaluate(net: nn.Module, folder: Path, task: str, scale: int, device: torch.
     if not paths:
         raise InputError(f"--photographs {folder}: no photographs there")
     scenes = (make_scene(Degradation(task, scale), read_image(path), path.name) for path in paths)
-    scores = [_score(net.to(device), scene, task, device) for scene in scenes]
+    # Channels last is up to twice as fast, and the last digits do not matter here.
+    net = net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    scores = [_score(net, scene, task, device) for scene in scenes]
     degraded, restored = np.mean(scores, axis=0)
     return Score(len(scores), float(degraded), float(restored))
 
 
 def _score(net: nn.Module, scene: Scene, task: str, device: torch.device) -> tuple[float, float]:
     with torch.inference_mode():
+        # Pixel by pixel, as it lies, a picture is channels last already.
         degraded = torch.from_numpy(scene.degraded).to(device).permute(2, 0, 1)[None].float().div(255)
         restored = to_uint8(net(degraded))[0].permute(1, 2, 0).cpu().numpy()
     height, width = scene.ground_truth.shape[:2]
