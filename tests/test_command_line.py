@@ -83,5 +83,5 @@ def test_shipped_configs_are_valid_and_comment_every_key(task: str) -> None:
     text = (ROOT / f"demo-{task}_CEM.yml").read_text()
     config = Config(**yaml.safe_load(text))
     assert config.task == task
-    assert (config.w, config.h, config.ROI_size, config.mask_block_size) == (96, 152, 32, 8)
+    assert (config.w, config.h, config.ROI_size, config.mask_block_size) == (112, 112, 32, 8)
     assert all(config.image_path(name).exists() for name in config.Imagelist)
