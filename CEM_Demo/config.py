@@ -69,6 +69,9 @@ Boxes = Annotated[
 ]
 
 
+# What pydantic calls the alternatives of a key that takes values of several types.
+UNION_TAGS = {"list", "mapping", "str", "dict[str,any]", "literal[0,1]", "bool"}
+
 # Keys that only one task has.
 TASK_OF_KEY = {"sigma": "DN", "rain": "DR", "input_path": "PAIR", "degradation": "PAIR"}
 
@@ -350,7 +353,7 @@ def _explain(error: ValidationError) -> str:
     """The first complaint, in one line."""
     # An unknown key explains a missing one: it is often the same, mistyped.
     complaint = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
-    place = ".".join(str(part) for part in complaint["loc"] if part not in ("list", "mapping"))[:LONGEST_NAME]
+    place = ".".join(str(part) for part in complaint["loc"] if part not in UNION_TAGS)[:LONGEST_NAME]
     key = place.partition(".")[0]
     kind, given = complaint["type"], complaint["input"]
     if kind == "missing":

@@ -19,7 +19,7 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, Grid, grid_of
 from CEM_Demo.host_memory import most_resident_bytes, resident_bytes
 from CEM_Demo.images import UInt8Image, read_image
-from CEM_Demo.inference.choice import Shared, choose_inference
+from CEM_Demo.inference.choice import Shared, choose_inference, predict_cost
 from CEM_Demo.inference.dense import check_network
 from CEM_Demo.inference.interface import Inference
 from CEM_Demo.inference.reach import Cost
@@ -201,6 +201,9 @@ def forecast(run: Run) -> Iterator[Forecast]:
             for shared in shares:
                 batch_size = batch_size_for(run, model, shared.inference)
                 host, device = _memory_bytes(run, subject, shared, batch_size)
+                cost = shared.inference.predicted_cost
+                if config.inference == "dense":
+                    cost = predict_cost(net, subject.scene.degraded, shared.around, config.block, run.device)
                 yield Forecast(
                     model=model,
                     image=subject.name,
@@ -208,7 +211,7 @@ def forecast(run: Run) -> Iterator[Forecast]:
                     coarse=len(subject.coarse),
                     fine=len(subject.fine),
                     kind=shared.inference.kind,
-                    cost=shared.inference.predicted_cost,
+                    cost=cost,
                     batch_size=batch_size,
                     memory_bytes=host,
                     device_bytes=device,

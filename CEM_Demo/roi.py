@@ -161,10 +161,7 @@ def choose(image: Path, config: Path | None, output: Path | None) -> None:
     proposals = propose(structure, setting.image, setting.restored, setting.side, setting.block)
     rois = setting.task.rois if setting.task else []
     own = [measure_box(roi, structure, setting.image, setting.restored) for roi in rois]
-    try:
-        write_bytes(page, render(setting, proposals, own).encode())
-    except OSError as error:
-        raise InputError(f"{page}: cannot write the page ({error.strerror}); give another --output") from error
+    write_bytes(page, render(setting, proposals, own).encode())
     print(describe(setting, proposals, own))
     print(f"wrote {page}")
 

@@ -380,7 +380,7 @@ def test_networks_of_one_size_or_of_squares_are_refused() -> None:
 MISTAKES: list[tuple[Any, str]] = [
     ("{folder}/none.pth", "none: there is no file"),
     ("{folder}/none.py:Net", "there is no file"),
-    ("{code}", "write my_net.py:MyNet"),
+    ("{code}", "write FILE.py:NAME"),
     ("{code}:MyNt", "has no class or function MyNt; it has MyNet, broken"),
     ("{code}:broken", "my_net.py, line 31: IndexError: list index out of range"),
     ("{code}:InBytes", "returns values up to 2"),

@@ -228,8 +228,8 @@ def test_a_flat_image_gets_a_page_without_proposals(
         (["a photo.png"], {"ROI_size": 40}, "reaches out of a photo.png, which is 44 x 36 pixels"),
         (["a photo.png"], {"Modellist": ["Tinny"]}, "did you mean Tiny?"),
         (["a photo.png", "--output", "a photo.png"], None, "let its name end in .html"),
-        (["a photo.png", "--output", "folder.html"], {}, "cannot write the page"),
-        (["a photo.png", "--output", "a photo.png/page.html"], None, "cannot write the page"),
+        (["a photo.png", "--output", "folder.html"], {}, "folder.html cannot be written"),
+        (["a photo.png", "--output", "a photo.png/page.html"], None, "page.html cannot be written"),
     ],
 )
 def test_mistakes_are_named_in_one_line(

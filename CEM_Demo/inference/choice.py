@@ -102,6 +102,14 @@ def choose_inference(
     return [Shared(inference, around, tuple(rois), np.ones((len(rois), blocks), dtype=bool))]
 
 
+def predict_cost(net: nn.Module, degraded: UInt8Image, roi: ROI, block: int, device: torch.device) -> Cost | None:
+    """The work of a mean intervention by either inference; None where torch.export cannot flatten the network."""
+    try:
+        return IncrementalInference(net, degraded, roi, block, device).predicted_cost
+    except InputError:
+        return None
+
+
 def _check_memory(cones: Sequence[Shared], name: str, device: torch.device) -> None:
     """Raises InputError where the inferences need more memory than there is."""
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_bytes()
