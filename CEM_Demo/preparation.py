@@ -202,8 +202,8 @@ def forecast(run: Run) -> Iterator[Forecast]:
                 batch_size = batch_size_for(run, model, shared.inference)
                 host, device = _memory_bytes(run, subject, shared, batch_size)
                 cost = shared.inference.predicted_cost
-                if config.inference == "dense":
-                    cost = predict_cost(net, subject.scene.degraded, shared.around, config.block, run.device)
+                if run.config.inference == "dense":
+                    cost = predict_cost(net, subject.scene.degraded, shared.around, run.config.block, run.device)
                 yield Forecast(
                     model=model,
                     image=subject.name,
