@@ -275,7 +275,7 @@ def a_page(text: str) -> str:
     config = config.model_copy(
         update={"prefix": text, "TextImg_path": text, "patch_path": text, "output_dir": text, "Modellist": [text]}
     )
-    return render(config, [Section(text, PICTURE, PICTURE, 16, 16, [panel])])
+    return render(config, [Section(text, ROI_OF_TESTS, PICTURE, PICTURE, 16, 16, [panel])])
 
 
 @hypothesis_settings(deadline=None, max_examples=60)
@@ -323,5 +323,7 @@ def test_a_model_s_name_cannot_be_a_path(tmp_path: Path, settings: dict[str, Any
     weights = {"Base": registry.Checkpoint("Tiny.pth"), "../../up": registry.Checkpoint("../../up.pth")}
     registry.register([dataclasses.replace(registry.find("Tiny", "DN"), name="../Tiny", checkpoints=weights)])
     torch.save(Tiny().state_dict(), checkpoints.MODEL_DIR / "Tiny.pth")
-    refuse(tmp_path, settings, Modellist=["../Tiny"])
-    refuse(tmp_path, settings, Modellist=["Tiny@../../up"])
+    # Such a word names a checkpoint file, whose stem is the label.
+    for word in ("../Tiny", "Tiny@../../up"):
+        with pytest.raises(InputError, match="there is no file"):
+            prepare(make_config(tmp_path, settings, Modellist=[word]))
