@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import tempfile
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import torch
+from tqdm import tqdm
 
 from CEM_Demo import files
 from CEM_Demo.cache import read_mat
@@ -90,6 +92,7 @@ def _fork(work: Work) -> tuple[int, IO[bytes]]:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
         torch.set_num_threads(1)  # the parent's pool of threads did not come along
+        tqdm.set_lock(threading.RLock())  # its own is shared by processes, and who is killed may hold it
         work()
         status = 0
     except BaseException:
