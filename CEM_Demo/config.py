@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 import re
 import reprlib
-import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,27 +27,13 @@ from CEM_Demo.geometry import ROI, SCALES
 from CEM_Demo.images import read_image
 from CEM_Demo.model_sources import ModelSource, ZooModel, parse_model
 from CEM_Demo.pairing import find_input, scale_of_pair
+from CEM_Demo.plain_yaml import FRACTION, WHOLE_NUMBER, PlainLoader
+from CEM_Demo.safe_names import LONGEST_NAME, safe_file_name, safe_name
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
 # A plan lists every draw; more of them would rather fill the memory than move a mean.
 Draws = Annotated[int, Field(gt=0, le=100_000)]
-
-# What some file system cannot have in a name, and what would lead out of the folder.
-UNSAFE_IN_NAMES = re.compile(r'[/\\:*?"<>|]|^\.{1,2}$|^$')
-# What Windows drops from the end of a file's name, and the names under which it knows devices.
-UNSAFE_ON_WINDOWS = re.compile(r"[. ]$|^(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
-LONGEST_NAME = 100
-
-# Numbers in a config; longer ones stay text, which no key that is a number takes.
-WHOLE_NUMBER = r"[+-]?(0|[1-9][0-9]{0,30})"
-FRACTION = r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]{1,3})?|[+-]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
-
-DEEPEST = 10  # brackets within brackets, of a value that is wrong but can be shown
-
-# Characters that steer a terminal or turn the text around them, lone surrogates, ends of lines.
-UNSAFE_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
-UNSAFE_DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 class Box(BaseModel):
@@ -155,12 +140,12 @@ class Config(BaseModel):
     @field_validator("prefix")
     @classmethod
     def _safe_prefix(cls, value: str) -> str:
-        return _safe_name(value)
+        return safe_name(value)
 
-    @field_validator("TextImg_path", "patch_path", "output_dir")
+    @field_validator("TextImg_path", "input_path", "degradation", "patch_path", "output_dir")
     @classmethod
-    def _possible_path(cls, value: str) -> str:
-        if "\0" in value:
+    def _possible_path(cls, value: str | None) -> str | None:
+        if value and "\0" in value:
             raise ValueError(f"{value!r} holds a NUL character, which no path can")
         return value
 
@@ -168,7 +153,7 @@ class Config(BaseModel):
     @classmethod
     def _safe_and_distinct(cls, names: list[str]) -> list[str]:
         for name in names:
-            _safe_file_name(name)
+            safe_file_name(name)
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"{', '.join(repeated)} is listed more than once")
@@ -178,7 +163,7 @@ class Config(BaseModel):
     @classmethod
     def _known_forms(cls, given: list[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
         sources = [parse_model(entry) for entry in given]
-        labels = [_safe_name(source.label) for source in sources]
+        labels = [safe_file_name(source.label) for source in sources]
         repeated = sorted({label for label in labels if labels.count(label) > 1})
         if repeated:
             own = any(source.label in repeated and not isinstance(source, ZooModel) for source in sources)
@@ -265,7 +250,7 @@ def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
         if not separator:
             raise InputError(f"--set {word}: write key=value")
         try:
-            values[key.strip()] = yaml.load(text, _Loader)
+            values[key.strip()] = yaml.load(text, PlainLoader)
         except yaml.YAMLError as error:
             reason = getattr(error, "problem", None) or "a character that no text has"
             raise InputError(f"--set {key}: {reprlib.repr(text)} is not a YAML value: {reason}") from error
@@ -291,7 +276,7 @@ def _scale_of_first_pair(config: Config) -> int:
 
 def _parse(path: Path) -> dict[str, Any]:
     try:
-        values = yaml.load(path.read_bytes(), _Loader)
+        values = yaml.load(path.read_bytes(), PlainLoader)
     except OSError as error:
         shipped = "demo-SR_CEM.yml, demo-DN_CEM.yml and demo-DR_CEM.yml are the shipped ones"
         raise InputError(f"{path}: cannot read this config file ({error.strerror}); {shipped}") from error
@@ -307,46 +292,6 @@ def _parse(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise InputError(f"{path}: a config is a list of `key: value` lines, as in demo-SR_CEM.yml")
     return values
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML of plain values, without its traps.
-
-    No key counts twice; there are no tags, and no aliases of lists and mappings, which could multiply without end;
-    1e-3 is a number, 010 is not one, a date is text.
-    """
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
-        problem = None
-        if isinstance(event, yaml.AliasEvent):
-            if isinstance(self.anchors.get(event.anchor), yaml.CollectionNode):
-                problem = f"*{event.anchor} stands for a list or a mapping; write it out"
-        elif getattr(event, "tag", None):
-            problem = f"the tag {event.tag} is not read; write a plain value"
-        elif len(self.marks) > DEEPEST:
-            problem = "nested too deeply; no key takes more than a list or a mapping of plain values"
-        if problem:
-            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)  # type: ignore[arg-type]
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        lines: dict[str, int] = {}
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in lines:
-                problem = f"the key {key.value} is there already, in line {lines[key.value]}; remove one of them"
-                raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
-            lines[key.value] = key.start_mark.line + 1
-        return super().construct_mapping(node, deep)
-
-
-_TAG = "tag:yaml.org,2002:"
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, form) for tag, form in forms if tag.removeprefix(_TAG) not in ("int", "float", "timestamp")]
-    for first, forms in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(f"{_TAG}int", re.compile(rf"^{WHOLE_NUMBER}$"), list("+-0123456789"))
-_Loader.add_implicit_resolver(f"{_TAG}float", re.compile(rf"^({FRACTION})$"), list("+-.0123456789"))
 
 
 def _explain(error: ValidationError) -> str:
@@ -387,25 +332,6 @@ def _nearest_key(key: str) -> str | None:
     parts = [known for known in Config.model_fields if len(known) > 1 and known.lower() in key.lower()]
     alike = difflib.get_close_matches(key, Config.model_fields, n=1, cutoff=0.5)
     return next(iter(parts + alike), None)
-
-
-def _safe_name(name: str) -> str:
-    unsafe = any(
-        unicodedata.category(letter) in UNSAFE_CATEGORIES or unicodedata.bidirectional(letter) in UNSAFE_DIRECTIONS
-        for letter in name
-    )
-    if unsafe or UNSAFE_IN_NAMES.search(name):
-        shown = reprlib.repr(name)
-        raise ValueError(f"{shown} cannot be part of a file name; use letters, digits, '-', '_', '.', '@', '+'")
-    if len(name.encode()) > LONGEST_NAME:
-        raise ValueError(f"{name[:20]!r}... is longer than {LONGEST_NAME} bytes; give it a shorter name")
-    return name
-
-
-def _safe_file_name(name: str) -> str:
-    if UNSAFE_ON_WINDOWS.search(_safe_name(name)):
-        raise ValueError(f"{name!r} is a device, or another name, on Windows; rename it")
-    return name
 
 
 def keys_help() -> str:

@@ -59,7 +59,7 @@ def killed_at(number: int, work: Work) -> bool:
     return _was_killed(*_fork(mortal))
 
 
-def contents(folder: Path) -> dict[str, bytes]:
+def results(folder: Path) -> dict[str, bytes]:
     """All files below a folder, without the computing time that manifests and reports give."""
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     texts = (".json", ".html")

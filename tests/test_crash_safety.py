@@ -39,7 +39,7 @@ from CEM_Demo.preparation import Run, inferences_for, prepare
 from CEM_Demo.report import make_report
 from CEM_Demo.result_paths import result_paths
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph, write_config
-from killing import assert_whole, contents, finish, killed_after, killed_at, together
+from killing import assert_whole, finish, killed_after, killed_at, results, together
 
 ROOT = Path(__file__).parents[1]
 
@@ -91,7 +91,7 @@ def test_runs_killed_at_random_end_with_the_bytes_of_an_uninterrupted_one(
         make_report(run.config)
 
     work()
-    expected = contents(output)
+    expected = results(output)
     shutil.rmtree(output)
     duration = finish(work)
     assert any(name.endswith("-F3.mat") for name in expected)
@@ -105,7 +105,7 @@ def test_runs_killed_at_random_end_with_the_bytes_of_an_uninterrupted_one(
             kills += 1
             assert_whole(output)
         work()
-        assert contents(output) == expected
+        assert results(output) == expected
 
 
 def test_runs_killed_at_any_change_of_the_disk_end_with_the_same_bytes(
@@ -114,7 +114,7 @@ def test_runs_killed_at_any_change_of_the_disk_end_with_the_same_bytes(
     run = tiny_run(tmp_path, settings, output, batch_size=30, inference=engine)
     share_inference(run, monkeypatch)
     compute_effects(run)
-    expected = contents(output)
+    expected = results(output)
     number = 0
     while True:
         shutil.rmtree(output)
@@ -123,7 +123,7 @@ def test_runs_killed_at_any_change_of_the_disk_end_with_the_same_bytes(
             break
         assert_whole(output)
         compute_effects(run)
-        assert contents(output) == expected, number
+        assert results(output) == expected, number
     assert number > 60
 
 
@@ -133,7 +133,7 @@ def test_reports_killed_at_any_change_of_the_disk_can_be_made_again(
     run = tiny_run(tmp_path, settings, output)
     compute_effects(run)
     make_report(run.config)
-    expected = contents(output)
+    expected = results(output)
     drawn = [path for path in output.rglob("*") if path.name.endswith(("_PSNR.png", ".html"))]
     assert len(drawn) == 4
     number = 0
@@ -145,7 +145,7 @@ def test_reports_killed_at_any_change_of_the_disk_can_be_made_again(
             break
         assert_whole(output)
     make_report(run.config)
-    assert contents(output) == expected
+    assert results(output) == expected
     assert number > 25
 
 
@@ -155,7 +155,7 @@ def test_a_new_run_killed_while_it_takes_the_place_of_an_old_one_leaves_nothing_
     old = tiny_run(tmp_path, settings, output, coarse_num=1, fine_num=2)
     new = tiny_run(tmp_path, settings, output, load_previous=0, batch_size=30)
     compute_effects(new)
-    expected = contents(output)
+    expected = results(output)
     shutil.rmtree(output)
     compute_effects(old)
     make_report(old.config)
@@ -167,10 +167,10 @@ def test_a_new_run_killed_while_it_takes_the_place_of_an_old_one_leaves_nothing_
         assert killed_at(number, lambda: compute_effects(new))
         assert_whole(output)
         compute_effects(new)
-        assert contents(output) == expected, number
+        assert results(output) == expected, number
     shutil.rmtree(output)
     compute_effects(replace(new, config=new.config.model_copy(update={"load_previous": 1})))
-    assert contents(output) == expected
+    assert results(output) == expected
 
 
 def test_an_interrupted_run_keeps_all_that_is_done(
@@ -178,7 +178,7 @@ def test_an_interrupted_run_keeps_all_that_is_done(
 ) -> None:
     run = tiny_run(tmp_path, settings, output, batch_size=6)
     compute_effects(run)
-    expected = contents(output)
+    expected = results(output)
     paths = result_paths(run.config, "Tiny", "photo_1.png", ROI_OF_TESTS)
     shutil.rmtree(output)
     for batch, progress in ((3, (18, 0)), (6, (40, 12))):
@@ -190,7 +190,7 @@ def test_an_interrupted_run_keeps_all_that_is_done(
         assert manifest is not None
         assert (manifest["progress"]["coarse"], manifest["progress"]["fine"]) == progress
     compute_effects(run)
-    assert contents(output) == expected
+    assert results(output) == expected
 
 
 def interrupting(batch: int) -> Callable[..., Any]:
@@ -245,7 +245,7 @@ def test_the_script_killed_or_interrupted_goes_on(tmp_path: Path) -> None:
         process = start(config, output)
         _, printed_bytes = process.communicate()
         assert process.returncode == 0, printed_bytes.decode()
-    assert contents(killed) == contents(tmp_path / "whole")
+    assert results(killed) == results(tmp_path / "whole")
 
 
 def damage_truncate(path: Path) -> None:
@@ -282,7 +282,7 @@ def test_only_what_is_damaged_is_computed_again(
 ) -> None:
     run = tiny_run(tmp_path, settings, tmp_path / "out")
     compute_effects(run)
-    expected = contents(tmp_path / "out")
+    expected = results(tmp_path / "out")
     path = getattr(result_paths(run.config, "Tiny", "photo_1.png", ROI_OF_TESTS), name)
     damage(path)
     with pytest.raises(InputError, match=rf"{re.escape(path.name)}.*load_previous: 1 to mend it"):
@@ -294,7 +294,7 @@ def test_only_what_is_damaged_is_computed_again(
     assert sum(counts[1:]) == measured
     printed = capsys.readouterr().out
     assert (f"the {name} stage" in printed and path.name in printed) == (measured > 0)
-    assert contents(tmp_path / "out") == expected
+    assert results(tmp_path / "out") == expected
     make_report(run.config)
 
 
@@ -411,7 +411,7 @@ def test_a_full_disk_costs_no_results(
 ) -> None:
     monkeypatch.setattr(stages, "SECONDS_BETWEEN_SAVES", 0.0)
     compute_effects(tiny_run(tmp_path, settings, tmp_path / "roomy", batch_size=6))
-    expected = contents(tmp_path / "roomy")
+    expected = results(tmp_path / "roomy")
     output = small_disk / "out"
     run = tiny_run(tmp_path, settings, output, batch_size=6)
     for kibibytes in range(8, 60, 4):
@@ -424,7 +424,7 @@ def test_a_full_disk_costs_no_results(
         assert not list(output.rglob("*.part"))
         assert_whole(output)
     assert kibibytes > 20
-    assert contents(output) == expected
+    assert results(output) == expected
     assert mount("-o", f"remount,size={kibibytes}k", str(small_disk))
     assert "cannot be written (No space left on device)" in refused(capsys, lambda: make_report(run.config))
     assert not list(output.rglob("*.part"))
@@ -438,11 +438,11 @@ def test_a_read_only_disk_is_named(
     assert "Read-only file system" in refused(capsys, lambda: compute_effects(run))
     assert mount("-o", "remount,rw,size=1m", str(small_disk))
     compute_effects(run)
-    before = contents(small_disk)
+    before = results(small_disk)
     assert mount("-o", "remount,ro", str(small_disk))
     assert "Read-only file system" in refused(capsys, lambda: make_report(run.config))
     compute_effects(run)  # all is there, so nothing is written
-    assert contents(small_disk) == before
+    assert results(small_disk) == before
 
 
 def test_a_file_where_a_folder_should_be_is_named(
@@ -458,7 +458,7 @@ def test_files_larger_than_allowed_are_named_and_the_run_goes_on(
 ) -> None:
     run = tiny_run(tmp_path, settings, output, fine_num=40)
     compute_effects(run)
-    expected = contents(output)
+    expected = results(output)
     shutil.rmtree(output)
 
     def limited() -> None:
@@ -470,7 +470,7 @@ def test_files_larger_than_allowed_are_named_and_the_run_goes_on(
     assert not list(output.rglob("*.part"))
     assert_whole(output)
     compute_effects(run)
-    assert contents(output) == expected
+    assert results(output) == expected
 
 
 def test_a_report_that_cannot_be_written_is_named(
@@ -490,16 +490,16 @@ def test_a_second_process_is_refused_until_the_first_is_gone(
 ) -> None:
     run = tiny_run(tmp_path, settings, tmp_path / "out", load_previous=load_previous, Modellist=["Tiny", "Tiny@Base"])
     compute_effects(run)
-    before = contents(tmp_path / "out")
+    before = results(tmp_path / "out")
     paths = result_paths(run.config, "Tiny@Base", "photo_1.png", ROI_OF_TESTS)
     complaint = f"{paths.pair_folder} is being written by another process"
     with held(paths.pair_folder):
         assert complaint in refused(capsys, lambda: make_report(run.config))
-        assert contents(tmp_path / "out").items() >= before.items()
+        assert results(tmp_path / "out").items() >= before.items()
         paths.fine.unlink()
         assert complaint in refused(capsys, lambda: compute_effects(run))
     compute_effects(run)
-    assert contents(tmp_path / "out").items() >= before.items()
+    assert results(tmp_path / "out").items() >= before.items()
     make_report(run.config)
 
 
@@ -524,13 +524,13 @@ def test_models_of_a_run_can_be_computed_at_once(tmp_path: Path, settings: dict[
     both = tiny_run(tmp_path, settings, output, Modellist=models)
     compute_effects(both)
     make_report(both.config)
-    expected = contents(output)
+    expected = results(output)
     runs = [tiny_run(tmp_path, settings, output, Modellist=[model], load_previous=0) for model in models]
     for _ in range(5):
         shutil.rmtree(output)
         together([lambda run=run: compute_effects(run) for run in runs])  # type: ignore[misc]
         together([lambda: make_report(both.config)])
-        assert contents(output) == expected
+        assert results(output) == expected
 
 
 def test_a_file_system_without_locks_is_named(

@@ -24,7 +24,7 @@ from CEM_Demo.report import make_report
 from CEM_Demo.result_paths import ResultPaths, result_paths
 from CEM_Demo.tasks import denoising
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
-from killing import contents
+from killing import results
 
 # A change of each key that decides the numbers and leaves the results where they are, and what is said of it.
 CONFIG_CHANGES: dict[str, tuple[Any, str]] = {
@@ -120,7 +120,7 @@ def test_every_key_of_the_provenance_is_tried_here(finished: Config) -> None:
 
 @pytest.mark.parametrize("key", CONFIG_CHANGES)
 def test_a_changed_config_is_refused(tmp_path: Path, settings: dict[str, Any], finished: Config, key: str) -> None:
-    before = contents(tmp_path / "out")
+    before = results(tmp_path / "out")
     value, expected = CONFIG_CHANGES[key]
     changed = make_config(tmp_path, settings, load_previous=1, **{key: value})
     expected = f"{expected}.*load_previous: 0.*prefix"
@@ -128,19 +128,19 @@ def test_a_changed_config_is_refused(tmp_path: Path, settings: dict[str, Any], f
         compute_effects(prepare(changed))
     with pytest.raises(InputError, match=expected):
         make_report(changed)
-    assert contents(tmp_path / "out") == before
+    assert results(tmp_path / "out") == before
 
 
 @pytest.mark.parametrize("key", MATERIAL_CHANGES)
 def test_changed_material_is_refused(
     tmp_path: Path, settings: dict[str, Any], finished: Config, monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    before = contents(tmp_path / "out")
+    before = results(tmp_path / "out")
     change, expected = MATERIAL_CHANGES[key]
     change(tmp_path, monkeypatch)
     with pytest.raises(InputError, match=f"{expected}.*load_previous: 0.*prefix"):
         compute_effects(prepare(make_config(tmp_path, settings, load_previous=1)))
-    assert contents(tmp_path / "out") == before
+    assert results(tmp_path / "out") == before
 
 
 @pytest.mark.parametrize("key", IN_THE_FOLDER)
@@ -299,10 +299,10 @@ def test_a_map_is_never_drawn_over_another_image(tmp_path: Path, settings: dict[
 
 
 def test_a_report_that_is_refused_draws_nothing(tmp_path: Path, settings: dict[str, Any], finished: Config) -> None:
-    before = contents(tmp_path / "out")
+    before = results(tmp_path / "out")
     with pytest.raises(InputError, match="Tiny@Base.*is missing"):
         make_report(make_config(tmp_path, settings, Modellist=["Tiny", "Tiny@Base"]))
-    assert contents(tmp_path / "out") == before
+    assert results(tmp_path / "out") == before
 
 
 def test_a_checkpoint_is_known_by_its_bytes(tmp_path: Path, settings: dict[str, Any], finished: Config) -> None:
