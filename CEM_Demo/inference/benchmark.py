@@ -2,7 +2,8 @@
 
 Prints a Markdown table for the demos' geometry: images of 256 x 256 pixels, an ROI of 32 pixels, blocks of 8 pixels,
 3 coarse and 50 fine draws on every block. A few blocks are measured, from those that cost little to those that cost
-much, and stand for the whole map; both inferences run in the same process, in turns.
+much, and stand for the whole map; both inferences run in the same process, in turns. With ``--rois``, another table
+compares several ROIs that share the work with as many that do not.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from CEM_Demo.device import DEVICES, pick_device, use_exact_arithmetic
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import read_image
-from CEM_Demo.inference.choice import is_cheaper
+from CEM_Demo.inference.choice import Shared, choose_inference, is_cheaper
 from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.inference.incremental import IncrementalInference
 from CEM_Demo.interventions import load_bank
@@ -40,6 +41,7 @@ MODELS = {
 }
 TARGET_ROI = ROI.square(96, 152, 32)
 BLOCK = 8
+IMAGE_SIDE = 256
 DRAWS = (3, 50)
 COLUMNS = (
     "model",
@@ -53,6 +55,7 @@ COLUMNS = (
     "largest difference",
     "auto takes",
 )
+ROI_COLUMNS = ("model", "ROIs", "inference", "groups", "one by one (s)", "together (s)", "ratio")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -62,16 +65,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--models", nargs="+", help="models of the task instead of those of the demos")
     parser.add_argument("--device", choices=DEVICES, default="auto")
     parser.add_argument("--blocks", type=int, default=8, help="how many blocks to measure (default: %(default)s)")
+    parser.add_argument("--rois", type=int, help="compare so many ROIs in a row, together and one by one")
     chosen = parser.parse_args(arguments)
     if chosen.models and not chosen.task:
         parser.error("--models needs --task")
     use_exact_arithmetic()
     device = pick_device(chosen.device)
     print(f"{_machine(device)}; seconds per intervention, mean over all blocks\n")
-    print(_line(COLUMNS), _line(["---"] * len(COLUMNS)), sep="\n")
+    columns = ROI_COLUMNS if chosen.rois else COLUMNS
+    print(_line(columns), _line(["---"] * len(columns)), sep="\n")
     for task in [chosen.task] if chosen.task else MODELS:
         for model in chosen.models or MODELS[task]:
-            print(_line(measure(task, model, device, chosen.blocks)), flush=True)
+            if chosen.rois:
+                line = measure_rois(task, model, device, chosen.blocks, chosen.rois)
+            else:
+                line = measure(task, model, device, chosen.blocks)
+            print(_line(line), flush=True)
 
 
 def measure(task: str, model: str, device: torch.device, sample: int) -> list[str]:
@@ -118,6 +127,34 @@ def measure(task: str, model: str, device: torch.device, sample: int) -> list[st
 
 def _ratio(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def measure_rois(task: str, model: str, device: torch.device, sample: int, count: int) -> list[str]:
+    """One line of the table of ROIs, see ``ROI_COLUMNS``: ROIs in a row, a block apart."""
+    scale = 4 if task == "SR" else 1
+    net, block = _network(task, model, scale), BLOCK // scale
+    scene = make_scene(Degradation(task, scale), read_image(IMAGE), IMAGE.name)
+    apart = TARGET_ROI.width // 2 + BLOCK
+    rois = [ROI.square(8 + apart * number, TARGET_ROI.top, TARGET_ROI.width // 2) for number in range(count)]
+    bank = load_bank(BANK)
+    corners = np.argwhere(np.ones((IMAGE_SIDE // BLOCK, IMAGE_SIDE // BLOCK), dtype=bool)) * block
+    random = np.random.default_rng(0)
+    corners = np.repeat(random.permutation(corners)[: 8 * sample], DRAWS[0], axis=0)
+    patches = bank.at_size(random.integers(len(bank), size=len(corners)), block)
+    pasted = scene.degrade_patches(patches, corners, random.integers(2**63, size=len(corners), dtype=np.uint64))
+
+    def seconds(shares: list[Shared]) -> float:
+        total = 0.0
+        for shared in shares:
+            shared.inference.baseline()
+            total += _timed(partial(shared.inference.restore, corners, pasted))[1]
+        return total
+
+    together = choose_inference(net, scene.degraded, rois, block, device)
+    alone = [shared for roi in rois for shared in choose_inference(net, scene.degraded, [roi], block, device)]
+    shared, single = seconds(together), seconds(alone)
+    kinds = "/".join(sorted({part.inference.kind for part in together}))
+    return [model, str(count), kinds, str(len(together)), f"{single:.3g}", f"{shared:.3g}", _ratio(single / shared)]
 
 
 def _network(task: str, model: str, scale: int) -> nn.Module:
