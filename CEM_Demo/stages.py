@@ -115,7 +115,7 @@ def _run_stage(
     batch_size = effects[0].batch_size
     # Batches start at multiples of their size, so that a resumed run has those of an uninterrupted one.
     begin = min(_place(own, plan.draws, count) for own, count in zip(owned, done, strict=True))
-    begin = begin // batch_size * batch_size
+    begin = begin // batch_size * batch_size if begin < len(plan) else begin
     saved = time.monotonic()
     try:
         with tqdm(total=len(plan), initial=begin, desc=f"{label} {stage}", unit="intervention") as bar:

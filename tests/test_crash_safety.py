@@ -183,7 +183,7 @@ def test_an_interrupted_run_keeps_all_that_is_done(
     shutil.rmtree(output)
     for batch, progress in ((3, (18, 0)), (6, (40, 12))):
         with monkeypatch.context() as patched:
-            patched.setattr(effects, "psnr", interrupting(batch))
+            patched.setattr(stages, "psnr", interrupting(batch))
             with pytest.raises(KeyboardInterrupt):
                 compute_effects(run)
         manifest = read_manifest(paths)
