@@ -116,7 +116,7 @@ def _run_stage(
     # Batches start at multiples of their size, so that a resumed run has those of an uninterrupted one.
     begin = min(_place(own, plan.draws, count) for own, count in zip(owned, done, strict=True))
     begin = begin // batch_size * batch_size if begin < len(plan) else begin
-    saved = time.monotonic()
+    saved, unsaved = time.monotonic(), True
     try:
         with tqdm(total=len(plan), initial=begin, desc=f"{label} {stage}", unit="intervention") as bar:
             for start in range(begin, len(plan), batch_size):
@@ -132,7 +132,8 @@ def _run_stage(
                     setattr(part.progress, stage, count)
                     part.seconds += (time.monotonic() - started) / len(effects)
                 bar.update(len(batch))
-                if time.monotonic() - saved > SECONDS_BETWEEN_SAVES:
+                unsaved = time.monotonic() - saved <= SECONDS_BETWEEN_SAVES
+                if not unsaved:
                     keeper.save(stage)
                     saved = time.monotonic()
     except KeyboardInterrupt:
@@ -140,7 +141,9 @@ def _run_stage(
             blank(getattr(part, stage), plan.of_blocks(blocks), getattr(part.progress, stage))
         keeper.save(stage)
         raise
-    keeper.save(stage)
+    # Once is enough: what a killed run left half-written beside complete results, nobody would take away.
+    if unsaved:
+        keeper.save(stage)
 
 
 def _count(own: NDArray[np.bool_], draws: int, stop: int) -> int:

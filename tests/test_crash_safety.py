@@ -230,7 +230,15 @@ def test_the_script_killed_or_interrupted_goes_on(tmp_path: Path) -> None:
     Image.fromarray(photograph(40, 40)).save(images / "photo_1.png")
     settings = yaml.safe_load((ROOT / "demo-DN_CEM.yml").read_text())
     settings |= {"Modellist": ["DnCNN@Demo"], "Imagelist": ["photo_1.png"], "TextImg_path": str(images)}
-    settings |= {"w": 16, "h": 16, "ROI_size": 8, "fine_num": 4, "device": "cpu", "batch_size": 2, "inference": "dense"}
+    settings |= {
+        "w": 16,
+        "h": 16,
+        "ROI_size": 8,
+        "fine_num": 16,
+        "device": "cpu",
+        "batch_size": 2,
+        "inference": "dense",
+    }
     config = write_config(tmp_path, settings)
     killed = tmp_path / "killed"
     code, _ = signal_in(b"coarse", start(config, killed), signal.SIGKILL)

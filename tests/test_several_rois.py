@@ -89,7 +89,7 @@ def test_an_interrupted_run_ends_with_the_same_effects(
     compute_effects(prepare(whole))
     broken = config_with(tmp_path, settings, BOXES, prefix="broken", load_previous=1)
     measure = stages.Scope.measure
-    for most in (2, 7, 4):
+    for most in (2, 5, 3):
         calls = 0
 
         def limited(self: stages.Scope, batch: Any, most: int = most) -> Any:

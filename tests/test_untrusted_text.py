@@ -89,8 +89,14 @@ def refuse(folder: Path, settings: dict[str, Any], **changes: Any) -> None:
 
 @pytest.mark.parametrize("name", REFUSED_NAMES.values(), ids=REFUSED_NAMES)
 def test_no_name_leads_out_of_the_folder(tmp_path: Path, settings: dict[str, Any], name: str) -> None:
-    for key, value in (("prefix", name), ("Imagelist", [name]), ("Modellist", [name])):
+    for key, value in (("prefix", name), ("Imagelist", [name])):
         refuse(tmp_path, settings, **{key: value})
+    # With a slash, it names a checkpoint file, of which the stem alone names folders.
+    if "/" in name or "\\" in name:
+        with pytest.raises(InputError):
+            prepare(make_config(tmp_path, settings, Modellist=[name]))
+    else:
+        refuse(tmp_path, settings, Modellist=[name])
 
 
 @pytest.mark.parametrize("name", REFUSED_FILE_NAMES.values(), ids=REFUSED_FILE_NAMES)
@@ -175,7 +181,7 @@ def test_results_of_any_names_lie_below_the_output_folder(prefix: str, image: st
         except InputError as error:
             assert str(error)
             return
-        paths = result_paths(config, model, image, ROI_OF_TESTS)
+        paths = result_paths(config, next(iter(config.models)), image, ROI_OF_TESTS)
         places = [getattr(paths, key) for key, value in vars(type(paths)).items() if isinstance(value, property)]
         assert len(places) > 10
         for place in (*places, report_path(config)):
