@@ -148,7 +148,7 @@ def measure_rois(task: str, model: str, device: torch.device, sample: int, count
         for shared in shares:
             shared.inference.baseline()
             total += _timed(partial(shared.inference.restore, corners, pasted))[1]
-        return total
+        return total / len(corners)
 
     together = choose_inference(net, scene.degraded, rois, block, device)
     alone = [shared for roi in rois for shared in choose_inference(net, scene.degraded, [roi], block, device)]
