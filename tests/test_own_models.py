@@ -210,6 +210,15 @@ def test_other_members_of_a_family_are_known(tmp_path: Path, net: nn.Module, sca
     assert_same_outputs(model.load(), net.eval())
 
 
+@pytest.mark.parametrize(
+    ("name", "task", "key"),
+    [("EDSR", "SR", "body.5000000.body.0.weight"), ("DnCNN", "DN", "model.5000000.weight")],
+)
+def test_a_forged_number_in_a_key_asks_for_no_millions_of_layers(name: str, task: str, key: str) -> None:
+    state = build_network(name, task, 4).state_dict() | {key: torch.zeros(64, 64, 3, 3)}
+    assert identify(state, 4, task) is None
+
+
 def test_an_edsr_of_the_authors_code_runs_on_its_own_range(tmp_path: Path) -> None:
     net = EDSR(2, width=8, depth=2, span=255).eval()
     torch.save(net.state_dict(), tmp_path / "mine.pth")

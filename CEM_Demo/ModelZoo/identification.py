@@ -8,6 +8,7 @@ need no entry of their own.
 from __future__ import annotations
 
 import inspect
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ Measure = tuple[str, int]
 SCALES = (4, 2, 3, 1, 8)
 SHALLOW = 2  # a depth that has all kinds of keys a deeper network has, and is quick to build
 ROUNDS = 4
+# Networks with more parts than this for each key of a file are not built: one forged number could ask for millions.
+MOST_PARTS_PER_KEY = 16
 # Kinds of keys that may tell two scales of one class apart.
 SCALE_DEPENDENT_KINDS = 2
 
@@ -190,6 +193,7 @@ class _Finder:
         wanted = _measures(self._wanted)
         numbers = {name: start[name] for name in free}
         followed: set[Measure] = set()
+        counting: set[str] = set()
         for _ in range(ROUNDS):
             layout = _layout(build, start | numbers)
             if layout == self._wanted:
@@ -204,8 +208,11 @@ class _Finder:
                 key = next(following, None)
                 if key is not None:
                     followed.add(key)
+                    counting |= {name} if _is_count(key) else set()
                     changes[name] = (wanted[key] - before[key]) // (after[key] - before[key])
             numbers |= {name: max(1, numbers[name] + change) for name, change in changes.items()}
+            if math.prod(numbers[name] for name in counting) > MOST_PARTS_PER_KEY * len(self._wanted):
+                return None
         return None
 
 
@@ -248,3 +255,7 @@ def _measures(layout: Layout) -> dict[Measure, int]:
         for place, number in enumerate(re.findall(r"\d+", key)):
             counts[kind, place] = max(counts.get((kind, place), 0), int(number))
     return counts | {(f"{key} ", axis): side for key, shape in layout.items() for axis, side in enumerate(shape)}
+
+
+def _is_count(measure: Measure) -> bool:
+    return not measure[0].endswith(" ")
