@@ -82,6 +82,17 @@ def test_training_lowers_the_error(photographs: Path, tmp_path: Path) -> None:
     assert np.mean(losses[-10:]) < 0.8 * np.mean(losses[:10])
 
 
+def test_another_factor_does_not_take_the_place_of_the_bundled_weights(
+    photographs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("CEM_Demo.Training.__main__.MODEL_DIR", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    words = ["--steps", "1", "--batch", "1", "--crop", "12", "--device", "cpu", "--photographs", str(photographs)]
+    for factor in ("2", "4"):
+        run(parse_arguments(["--task", "SR", "--model", "EDSR-8-1", "--factor", factor, *words]))
+    assert {path.name for path in tmp_path.glob("*.pth")} == {"EDSR-8-1-x2-Demo.pth", "EDSR-8-1-Demo.pth"}
+
+
 def test_photographs_that_are_too_small_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--task", "SR", "--model", "EDSR", "--photographs", str(tmp_path)]
     assert main(words) == 2

@@ -19,6 +19,7 @@ from CEM_Demo.Training.data import TrainingPairs
 from CEM_Demo.Training.train import Recipe, TrainingState, start, train
 
 SAVE_EVERY = 200
+DEMO_SCALE = 4
 
 
 def parse_arguments(words: list[str] | None) -> argparse.Namespace:
@@ -26,10 +27,10 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--task", required=True, choices=("SR", "DN", "DR"))
     parser.add_argument("--model", required=True, help="a name of the zoo, such as EDSR or DnCNN")
     parser.add_argument("--photographs", required=True, type=Path, help="a folder of clean photographs")
-    parser.add_argument("--factor", type=int, default=4, help="scale of an SR network (default 4)")
+    parser.add_argument("--factor", type=int, default=DEMO_SCALE, help="scale of an SR network (default 4)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--output", type=Path, help="the checkpoint (default: Model-Demo.pth in ModelZoo/models)")
-    parser.add_argument("--state", type=Path, help="where to go on from (default: runs/Model.pt)")
+    parser.add_argument("--output", type=Path, help="(default: Model-Demo.pth or Model-x2-Demo.pth in ModelZoo/models)")
+    parser.add_argument("--state", type=Path, help="where to go on from (default: runs/Model.pt, runs/Model-x2.pt)")
     for recipe_field in fields(Recipe):
         option = "--" + recipe_field.name.replace("_", "-")
         kind = type(recipe_field.default)
@@ -64,7 +65,9 @@ def run(arguments: argparse.Namespace) -> None:
     pairs = TrainingPairs(arguments.photographs, arguments.task, recipe.crop, scale, recipe.seed)
     device = torch.device(arguments.device)
     state = start(net, recipe, device)
-    state_path = arguments.state or Path("runs") / f"{arguments.model}.pt"
+    # Model@Demo is the network of scale 4, and what is trained at another must not take its place.
+    stem = arguments.model if scale in (1, DEMO_SCALE) else f"{arguments.model}-x{scale}"
+    state_path = arguments.state or Path("runs") / f"{stem}.pt"
     if state_path.is_file():
         state.restore(state_path)
         print(f"going on from step {state.step} of {state_path}")
@@ -74,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
         if state.step % SAVE_EVERY == 0:
             state.save(state_path)
             print(f"step {state.step}: L1 {recent:.4f}", flush=True)
-    output = arguments.output or MODEL_DIR / f"{arguments.model}-Demo.pth"
+    output = arguments.output or MODEL_DIR / f"{stem}-Demo.pth"
     write_checkpoint(state, recipe, arguments, output)
     print(f"wrote {output}")
 
