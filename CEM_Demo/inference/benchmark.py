@@ -39,7 +39,7 @@ MODELS = {
     "DN": ("DnCNN", "SRResNet_DN", "RCAN_DN"),
     "DR": ("SRResNet_DR", "PReNet"),
 }
-TARGET_ROI = ROI.square(96, 152, 32)
+TARGET_ROI = ROI.square(112, 112, 32)
 BLOCK = 8
 IMAGE_SIDE = 256
 DRAWS = (3, 50)
