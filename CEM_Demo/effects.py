@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
-from CEM_Demo.cache import Cache, Effects
+from CEM_Demo.cache import Cache
 from CEM_Demo.device import cpu_threads, describe_device, use_exact_arithmetic
 from CEM_Demo.figures import with_roi_box
 from CEM_Demo.geometry import ROI
@@ -90,24 +89,13 @@ def _compute_image(run: Run, model: str, net: nn.Module, subject: Subject, cache
 def _compute_rois(
     run: Run, model: str, subject: Subject, shared: Shared, caches: Sequence[Cache], unfinished: Sequence[bool]
 ) -> None:
-    config, scene, grid = run.config, subject.scene, subject.grid
+    config, scene = run.config, subject.scene
     restored = shared.inference.baseline()
     check_output(restored, (scene.ground_truth.shape[0], scene.ground_truth.shape[1]), model)
     picture = to_uint8(restored).permute(1, 2, 0).cpu().numpy()
-    scope = Scope(shared, scene, grid, run.bank, run.device)
-    effects = [
-        Effects(
-            origin=origin,
-            coarse=np.zeros((*grid.shape, config.coarse_num)),
-            fine=np.zeros((*grid.shape, config.fine_num)),
-            inference=shared.inference.kind,
-            reached=reached.reshape(grid.shape),
-            batch_size=batch_size_for(run, model, shared.inference),
-            threads=torch.get_num_threads(),
-            restored_sha256=digest_of(picture),
-        )
-        for origin, reached in zip(scope.origins(restored), shared.reached, strict=True)
-    ]
+    scope = Scope(shared, scene, subject.grid, run.bank, run.device)
+    batch_size = batch_size_for(run, model, shared.inference)
+    effects = scope.fresh_effects(restored, subject.coarse, subject.fine, batch_size, digest_of(picture))
     # Nothing is written before here: a network that does not work leaves no trace.
     with ExitStack() as locks:
         for cache in caches:

@@ -24,12 +24,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
-from CEM_Demo.cache import Effects
 from CEM_Demo.device import pick_device, use_exact_arithmetic
 from CEM_Demo.effect_map import EffectMap, make_effect_map
 from CEM_Demo.errors import InputError
@@ -38,7 +36,7 @@ from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.choice import choose_inference
 from CEM_Demo.inference.dense import check_output
-from CEM_Demo.interventions import PatchBank, load_bank, make_plan
+from CEM_Demo.interventions import PatchBank, load_bank, make_plans
 from CEM_Demo.stages import NOT_KEPT, Scope, run_stages
 from CEM_Demo.tasks import Degradation, Scene, make_scene
 
@@ -151,28 +149,15 @@ def explain_rois(
         raise InputError(f"block {settings.block} is no multiple of the scale {scene.scale}")
     grid = grid_of(scene.degraded, settings.block // scene.scale, scene.scale)
     bank = settings.bank or load_bank(BUNDLED_BANK)
-    coarse, fine = (
-        make_plan(settings.seed, image_name, stage, grid.shape, draws, len(bank))
-        for stage, draws in (("coarse", settings.coarse_num), ("fine", settings.fine_num))
-    )
+    coarse, fine = make_plans(settings.seed, image_name, grid.shape, settings.coarse_num, settings.fine_num, len(bank))
     device = pick_device(settings.device)
     explanations = {}
     for shared in choose_inference(network, scene.degraded, rois, grid.block, device, settings.inference):
         restored = shared.inference.baseline()
         check_output(restored, (height, width), "the network")
         scope = Scope(shared, scene, grid, bank, device)
-        effects = [
-            Effects(
-                origin=origin,
-                coarse=np.zeros((*grid.shape, settings.coarse_num)),
-                fine=np.zeros((*grid.shape, settings.fine_num)),
-                inference=shared.inference.kind,
-                reached=reached.reshape(grid.shape),
-                threads=torch.get_num_threads(),
-                batch_size=settings.batch_size or shared.inference.automatic_batch_size(),
-            )
-            for origin, reached in zip(scope.origins(restored), shared.reached, strict=True)
-        ]
+        batch_size = settings.batch_size or shared.inference.automatic_batch_size()
+        effects = scope.fresh_effects(restored, coarse, fine, batch_size)
         run_stages(scope, coarse, fine, settings.tol, effects, NOT_KEPT, image_name)
         for roi, part in zip(shared.rois, effects, strict=True):
             effect_map = make_effect_map(part.origin, part.coarse, part.fine, settings.tol, grid.overlaps(roi))

@@ -213,3 +213,11 @@ def make_plan(seed: int, image_name: str, stage: str, shape: tuple[int, int], dr
     sequences = (np.random.SeedSequence([seed, name, STAGES.index(stage), draw]) for draw in range(draws))
     keys = np.array([sequence.generate_state(2, np.uint64) for sequence in sequences])
     return Plan(shape, draws, bank_size, keys, np.arange(shape[0] * shape[1]))
+
+
+def make_plans(
+    seed: int, image_name: str, shape: tuple[int, int], coarse_num: int, fine_num: int, bank_size: int
+) -> tuple[Plan, Plan]:
+    """The plans of the coarse and the fine stage; see :func:`make_plan`."""
+    coarse = make_plan(seed, image_name, "coarse", shape, coarse_num, bank_size)
+    return coarse, make_plan(seed, image_name, "fine", shape, fine_num, bank_size)

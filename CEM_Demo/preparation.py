@@ -23,7 +23,7 @@ from CEM_Demo.inference.choice import Shared, choose_inference, predict_cost
 from CEM_Demo.inference.dense import check_network
 from CEM_Demo.inference.interface import Inference
 from CEM_Demo.inference.reach import Cost
-from CEM_Demo.interventions import PatchBank, Plan, load_bank, make_plan
+from CEM_Demo.interventions import PatchBank, Plan, load_bank, make_plans
 from CEM_Demo.models import Model, resolve
 from CEM_Demo.provenance import digest_of
 from CEM_Demo.result_paths import check_nothing_is_shared, result_paths
@@ -112,10 +112,7 @@ def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank,
     scene = make_scene(degradation_of(config), image, name)
     _check_rois(config, scene.ground_truth, name, f"{name} cropped to a multiple of sr")
     grid = grid_of(scene.degraded, config.block, config.sr)
-    coarse, fine = (
-        make_plan(config.seed, name, stage, grid.shape, draws, len(bank))
-        for stage, draws in (("coarse", config.coarse_num), ("fine", config.fine_num))
-    )
+    coarse, fine = make_plans(config.seed, name, grid.shape, config.coarse_num, config.fine_num, len(bank))
     # A degradation of the user's own that fails does so here, before anything is written.
     first = coarse[:1]
     scene.degrade_patches(bank.at_size(first.patches, grid.block), np.zeros((1, 2), int), first.noise_seeds)

@@ -32,9 +32,24 @@ class Scope:
     bank: PatchBank
     device: torch.device
 
-    def origins(self, restored: Tensor) -> list[float]:
-        """PSNR (dB) of each ROI of the untouched output, 3 x sH x sW."""
-        return [float(values[0]) for values in self._psnr(restored[(None, slice(None), *self.shared.around.window)])]
+    def fresh_effects(
+        self, restored: Tensor, coarse: Plan, fine: Plan, batch_size: int, restored_sha256: str = ""
+    ) -> list[Effects]:
+        """For each ROI of the untouched output, 3 x sH x sW, its origin, and nothing measured yet."""
+        origins = self._psnr(restored[(None, slice(None), *self.shared.around.window)])
+        return [
+            Effects(
+                origin=float(values[0]),
+                coarse=np.zeros((*self.grid.shape, coarse.draws)),
+                fine=np.zeros((*self.grid.shape, fine.draws)),
+                inference=self.shared.inference.kind,
+                reached=reached.reshape(self.grid.shape),
+                batch_size=batch_size,
+                threads=torch.get_num_threads(),
+                restored_sha256=restored_sha256,
+            )
+            for values, reached in zip(origins, self.shared.reached, strict=True)
+        ]
 
     def measure(self, batch: Interventions) -> list[NDArray[np.float64]]:
         """PSNRs (dB) of each ROI after the interventions of a batch."""

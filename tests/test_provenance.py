@@ -16,7 +16,7 @@ from CEM_Demo.config import Config
 from CEM_Demo.effects import compute_effects
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import read_image
-from CEM_Demo.interventions import make_plan
+from CEM_Demo.interventions import make_plans
 from CEM_Demo.ModelZoo import checkpoints
 from CEM_Demo.preparation import prepare
 from CEM_Demo.provenance import OTHERWISE_RECORDED, differences, of_config
@@ -71,9 +71,9 @@ def change_degradation(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def change_plan(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def later_seed(seed: int, *rest: Any) -> Any:
-        return make_plan(seed + 1, *rest)
+        return make_plans(seed + 1, *rest)
 
-    monkeypatch.setattr(preparation, "make_plan", later_seed)
+    monkeypatch.setattr(preparation, "make_plans", later_seed)
 
 
 def change_device(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:

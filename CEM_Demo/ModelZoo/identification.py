@@ -208,7 +208,8 @@ class _Finder:
                 key = next(following, None)
                 if key is not None:
                     followed.add(key)
-                    counting |= {name} if _is_count(key) else set()
+                    if _is_count(key):
+                        counting.add(name)
                     changes[name] = (wanted[key] - before[key]) // (after[key] - before[key])
             numbers |= {name: max(1, numbers[name] + change) for name, change in changes.items()}
             if math.prod(numbers[name] for name in counting) > MOST_PARTS_PER_KEY * len(self._wanted):
