@@ -23,6 +23,16 @@ from CEM_Demo.ModelZoo import checkpoints, registry
 # The ROI of the config that the fixture ``settings`` makes.
 ROI_OF_TESTS = ROI.square(8, 8, 16)
 
+# Networks whose Demo weights are in the box.
+BUNDLED = [
+    ("SR", "EDSR"),
+    ("SR", "SRResNet"),
+    ("DN", "DnCNN"),
+    ("DN", "SRResNet_DN"),
+    ("DR", "SRResNet_DR"),
+    ("DR", "PReNet"),
+]
+
 
 class Tiny(nn.Module):
     """Two convolutions on top of the input; every weight is used."""

@@ -12,9 +12,6 @@ import pytest
 import torch
 from torch import nn
 
-import demo_causal_effect_calculation as calculation
-import demo_CEM_generation as generation
-from CEM_Demo.command_line import make_parser, run_script
 from CEM_Demo.config import load_config
 from CEM_Demo.errors import InputError
 from CEM_Demo.model_sources import parse_model
@@ -31,17 +28,9 @@ from CEM_Demo.ModelZoo.NN.srresnet import SRResNet
 from CEM_Demo.ModelZoo.NN.swinir import SwinIR
 from CEM_Demo.ModelZoo.probing import find_size
 from CEM_Demo.ModelZoo.registry import SizeRequirement
-from conftest import write_config
+from conftest import BUNDLED, run_main, write_config
 from shared_material import SHARED, needs
 
-BUNDLED = [
-    ("SR", "EDSR"),
-    ("SR", "SRResNet"),
-    ("DN", "DnCNN"),
-    ("DN", "SRResNet_DN"),
-    ("DR", "SRResNet_DR"),
-    ("DR", "PReNet"),
-]
 PUBLISHED = [
     ("SR", "RFDN", "RFDN_AIM.pth"),
     ("SR", "PAN", "PANx4_DF2K.pth"),
@@ -306,7 +295,6 @@ def test_a_network_of_the_users_runs_from_config_to_report(
     tmp_path: Path,
     settings: dict[str, Any],
     my_net: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     scale: int,
 ) -> None:
@@ -314,11 +302,8 @@ def test_a_network_of_the_users_runs_from_config_to_report(
     changes = {"task": "SR", "sr": scale, "w": 6, "h": 6, "ROI_size": 12, "mask_block_size": 6}
     files = {"Modellist": [own], "batch_size_dict": {"Mine": 5}}
     config = write_config(tmp_path, {**settings, **changes, **files})
-    monkeypatch.setattr(sys, "argv", ["script", "--config", str(config)])
-    parser = make_parser("")
-    parser.add_argument("--dry-run", action="store_true")
-    assert run_script(parser, calculation.work) == 0
-    assert run_script(make_parser(""), generation.work) == 0
+    assert run_main("demo_causal_effect_calculation.py", "--config", str(config)) == 0
+    assert run_main("demo_CEM_generation.py", "--config", str(config)) == 0
     printed = capsys.readouterr().out
     assert f"Mine: MyNet of {my_net}, x{scale}, " in printed
     assert "sides padded to multiples of 2, at least 2" in printed
@@ -417,7 +402,6 @@ def test_mistakes_end_in_one_line(
     tmp_path: Path,
     settings: dict[str, Any],
     my_net: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     given: Any,
     expected: str,
@@ -429,8 +413,7 @@ def test_mistakes_end_in_one_line(
         .replace("{tiny}", str(checkpoints.MODEL_DIR / "Tiny.pth"))
     )
     config = write_config(tmp_path, {**settings, "task": "SR", "sr": 2, "Modellist": [filled]})
-    monkeypatch.setattr(sys, "argv", ["script", "--config", str(config)])
-    assert run_script(make_parser(""), calculation.work) == 2
+    assert run_main("demo_causal_effect_calculation.py", "--config", str(config)) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: ") and message.count("\n") == 1
     assert expected in message

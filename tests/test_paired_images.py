@@ -13,9 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
-import demo_causal_effect_calculation as calculation
 from CEM_Demo.cache import read_effects, read_manifest, read_mat
-from CEM_Demo.command_line import make_parser, run_script
 from CEM_Demo.config import Config
 from CEM_Demo.effects import compute_effects
 from CEM_Demo.errors import InputError
@@ -23,7 +21,7 @@ from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.preparation import prepare
 from CEM_Demo.result_paths import result_paths
 from CEM_Demo.tasks.super_resolution import downscale
-from conftest import ROI_OF_TESTS, make_config, photograph, write_config
+from conftest import ROI_OF_TESTS, make_config, photograph, run_main, write_config
 
 ROOT = Path(__file__).parents[1]
 SHIPPED = ROOT / "CEM_Demo" / "test_images" / "Test1" / "demo_2.png"
@@ -198,14 +196,9 @@ MISTAKES: list[tuple[str, str, str]] = [
 ]
 
 
-def message_of(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path, settings: dict[str, Any]
-) -> str:
+def message_of(capsys: pytest.CaptureFixture[str], folder: Path, settings: dict[str, Any]) -> str:
     """The one line in which a run ends."""
-    monkeypatch.setattr(sys, "argv", ["script", "--config", str(write_config(folder, settings))])
-    parser = make_parser("")
-    parser.add_argument("--dry-run", action="store_true")
-    assert run_script(parser, calculation.work) == 2
+    assert run_main("demo_causal_effect_calculation.py", "--config", str(write_config(folder, settings))) == 2
     message = capsys.readouterr().err
     assert message.startswith("error: ") and message.count("\n") == 1
     assert not (folder / "out").exists()
@@ -216,7 +209,6 @@ def message_of(
 def test_mistakes_in_a_degradation_end_in_one_line(
     tmp_path: Path,
     paired: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     source: str,
     word: str,
@@ -225,7 +217,7 @@ def test_mistakes_in_a_degradation_end_in_one_line(
     if source:
         (tmp_path / "degrade.py").write_text(source)
     paired["degradation"] = word.format(tmp_path / "degrade.py")
-    assert expected in message_of(monkeypatch, capsys, tmp_path, paired)
+    assert expected in message_of(capsys, tmp_path, paired)
 
 
 def test_a_degradation_that_fails_midway_keeps_what_is_done(
@@ -270,7 +262,7 @@ def test_sizes_that_do_not_fit_are_named(
     paired["Modellist"] = ["DnCNN@Demo"]
     if "sr" in changes:
         paired["Modellist"] = ["EDSR@Demo"]
-    assert expected in message_of(monkeypatch, capsys, tmp_path, paired | changes)
+    assert expected in message_of(capsys, tmp_path, paired | changes)
 
 
 def test_every_pair_has_the_scale_of_the_first(tmp_path: Path, paired: dict[str, Any]) -> None:

@@ -12,16 +12,9 @@ import torch
 from CEM_Demo.ModelZoo import MODEL_DIR, checkpoints, load_network
 from CEM_Demo.ModelZoo.checkpoints import sha256_of
 from CEM_Demo.Training.evaluate import evaluate
+from conftest import BUNDLED
 from shared_material import SHARED, needs
 
-BUNDLED = [
-    ("SR", "EDSR"),
-    ("SR", "SRResNet"),
-    ("DN", "DnCNN"),
-    ("DN", "SRResNet_DN"),
-    ("DR", "SRResNet_DR"),
-    ("DR", "PReNet"),
-]
 # dB on photographs never trained on, for networks that are trained on two CPU cores
 TARGETS = {"SR": {"set5": 30.4, "set14": 27.3}, "DN": {"kodak24": 27.5}, "DR": {"kodak24": 29.0}}
 GAIN = {"SR": 0.5, "DN": 8.0, "DR": 3.0}  # dB over the degraded image
