@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from CEM_Demo.command_line import make_parser, run_script
-from CEM_Demo.config import Config
-from CEM_Demo.report import make_report
+from CEM_Demo.config.schema import Config
+from CEM_Demo.report.report import make_report
 
 
 def work(config: Config, arguments: argparse.Namespace) -> None:

@@ -6,11 +6,11 @@ import argparse
 import sys
 
 from CEM_Demo.command_line import make_parser, run_script
-from CEM_Demo.config import Config
-from CEM_Demo.effects import compute_effects
+from CEM_Demo.config.schema import Config
 from CEM_Demo.inference.reach import Cost
-from CEM_Demo.preparation import Forecast, forecast, prepare
-from CEM_Demo.result_paths import report_path
+from CEM_Demo.results.paths import report_path
+from CEM_Demo.run.conductor import compute_effects
+from CEM_Demo.run.preparation import Forecast, forecast, prepare
 
 
 def work(config: Config, arguments: argparse.Namespace) -> None:

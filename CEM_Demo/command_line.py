@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import TextIOWrapper
 from pathlib import Path
 
-from CEM_Demo.config import Config, keys_help, load_config
+from CEM_Demo.config.loading import keys_help, load_config
+from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
+from CEM_Demo.tasks.pairing import find_scale
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
@@ -26,6 +28,20 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def read_config(path: Path, overrides: Iterable[str] = ()) -> Config:
+    """Read a config; where task PAIR leaves out ``sr``, it is that of the first pair of images.
+
+    Raises:
+        InputError: see :func:`~CEM_Demo.config.loading.load_config`.
+    """
+    return load_config(path, overrides, _scale_of_first_pair)
+
+
+def _scale_of_first_pair(config: Config) -> int:
+    assert config.input_path is not None
+    return find_scale(Path(config.TextImg_path), Path(config.input_path), config.Imagelist[0])
+
+
 def run_script(parser: argparse.ArgumentParser, work: Callable[[Config, argparse.Namespace], None]) -> int:
     """Parse, work, and return the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
     arguments = parser.parse_args()
@@ -34,7 +50,7 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[Config, argparse
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return exit_code(lambda: work(load_config(arguments.config, arguments.set), arguments))
+        return exit_code(lambda: work(read_config(arguments.config, arguments.set), arguments))
     except KeyboardInterrupt:
         print("interrupted; start again with load_previous: 1 to go on", file=sys.stderr)
         return 130
@@ -52,9 +68,6 @@ def exit_code(work: Callable[[], None]) -> int:
         if error.filename is None:
             raise
         print(f"error: {one_line(f'{error.filename}: {error.strerror}')}", file=sys.stderr)
-        return 2
-    except PermissionError as error:
-        print(f"error: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     return 0
 

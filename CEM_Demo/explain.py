@@ -29,15 +29,16 @@ from numpy.typing import NDArray
 from torch import nn
 
 from CEM_Demo.device import pick_device, use_exact_arithmetic
-from CEM_Demo.effect_map import EffectMap, make_effect_map
 from CEM_Demo.errors import InputError
-from CEM_Demo.figures import COLOUR_BOUND, map_figure
 from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image
+from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.choice import choose_inference
-from CEM_Demo.inference.dense import check_output
-from CEM_Demo.interventions import PatchBank, load_bank, make_plans
-from CEM_Demo.stages import NOT_KEPT, Scope, run_stages
+from CEM_Demo.method.effect_map import EffectMap, make_effect_map
+from CEM_Demo.method.patch_bank import PatchBank, load_bank
+from CEM_Demo.method.plan import make_plans
+from CEM_Demo.report.figures import COLOUR_BOUND, map_figure
+from CEM_Demo.run.stages import NOT_KEPT, Scope, run_stages
 from CEM_Demo.tasks import Degradation, Scene, make_scene
 
 BUNDLED_BANK = Path(__file__).parent / "patches" / "patches.npz"

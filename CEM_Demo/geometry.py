@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from CEM_Demo.images import UInt8Image
 
 # Full-resolution pixels per input pixel, along a side.
 SCALES = (1, 2, 3, 4, 8)
@@ -89,6 +88,6 @@ class Grid:
         return not any(edge % side for edge in (roi.left, roi.top, roi.width, roi.height))
 
 
-def grid_of(degraded: UInt8Image, block: int, scale: int) -> Grid:
-    """The blocks, ``block`` input pixels wide, of a network's input H x W x 3."""
-    return Grid(degraded.shape[0], degraded.shape[1], block, scale)
+def grid_of(image: NDArray[Any], block: int, scale: int) -> Grid:
+    """Cut a network's input, H x W x 3, into blocks of ``block`` input pixels."""
+    return Grid(image.shape[0], image.shape[1], block, scale)

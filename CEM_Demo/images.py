@@ -8,11 +8,13 @@ import warnings
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from CEM_Demo.errors import InputError
+from CEM_Demo.geometry import ROI
 
 UInt8Image = NDArray[np.uint8]
 
@@ -21,6 +23,7 @@ FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "TGA"
 # Pillow's modes for one channel of more than 8 bits.
 DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L")
 MOST_LEVELS = 1 << 16
+ROI_COLOUR = (0, 255, 0)
 
 
 def read_image(path: Path) -> UInt8Image:
@@ -81,6 +84,12 @@ def png_bytes(image: UInt8Image) -> bytes:
     buffer = BytesIO()
     Image.fromarray(image).save(buffer, format="png")
     return buffer.getvalue()
+
+
+def with_roi_box(image: UInt8Image, roi: ROI) -> UInt8Image:
+    """A copy of the image with the ROI framed in green, two pixels wide."""
+    opposite = (roi.right, roi.bottom)
+    return np.asarray(cv2.rectangle(image.copy(), (roi.left, roi.top), opposite, ROI_COLOUR, 2), dtype=np.uint8)
 
 
 def _nearest_files(path: Path) -> str:

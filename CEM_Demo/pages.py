@@ -8,26 +8,24 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-TEMPLATES = Path(__file__).parent / "templates"
 
-
-def render_page(template: str, filters: dict[str, Any], **values: Any) -> str:
+def render_page(template: Path, filters: dict[str, Any], **values: Any) -> str:
     """The text of a page; whatever comes from a config, a file or its name is escaped.
 
     Args:
-        template: file name in ``templates``.
+        template: the file with the page's template.
         filters: of this template, beside ``data_uri`` (the bytes of a PNG file as what an image's ``src`` holds).
         values: what the template shows.
     """
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(template.parent),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters.update(data_uri=_data_uri, **filters)
-    return environment.get_template(template).render(values)
+    return environment.get_template(template.name).render(values)
 
 
 def _data_uri(png: bytes) -> str:

@@ -16,7 +16,8 @@ import yaml
 from PIL import Image
 from torch import Tensor, nn
 
-from CEM_Demo.config import Config, load_config
+from CEM_Demo.command_line import read_config
+from CEM_Demo.config.schema import Config
 from CEM_Demo.geometry import ROI
 from CEM_Demo.ModelZoo import checkpoints, registry
 
@@ -120,4 +121,4 @@ def write_config(folder: Path, settings: dict[str, Any]) -> Path:
 
 
 def make_config(folder: Path, settings: dict[str, Any], **changes: Any) -> Config:
-    return load_config(write_config(folder, {**settings, **changes}))
+    return read_config(write_config(folder, {**settings, **changes}))

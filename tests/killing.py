@@ -18,8 +18,8 @@ import torch
 from tqdm import tqdm
 
 from CEM_Demo import files
-from CEM_Demo.cache import read_mat
 from CEM_Demo.images import read_image
+from CEM_Demo.results.cache import read_mat
 
 Work = Callable[[], object]
 

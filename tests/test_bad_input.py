@@ -16,15 +16,16 @@ from PIL import Image
 from torch import Tensor
 
 import broken_files as broken
-from CEM_Demo.cache import read_manifest, read_mat
-from CEM_Demo.config import Config, load_config
+from CEM_Demo.command_line import read_config
+from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import read_image
-from CEM_Demo.interventions import load_bank
+from CEM_Demo.method.patch_bank import load_bank
 from CEM_Demo.ModelZoo import checkpoints, registry
 from CEM_Demo.ModelZoo.checkpoints import read_state_dict
-from CEM_Demo.preparation import prepare
-from CEM_Demo.result_paths import result_paths
+from CEM_Demo.results.cache import read_manifest, read_mat
+from CEM_Demo.results.paths import result_paths
+from CEM_Demo.run.preparation import prepare
 from CEM_Demo.Training.train import Recipe, start
 from conftest import ROI_OF_TESTS, Tiny, contents, make_config, photograph, run_main, write_config
 
@@ -256,7 +257,7 @@ def test_what_a_config_may_hold(
         settings.pop(word.partition(":")[0], None)
     path = write_config(tmp_path, settings)
     path.write_text(f"{path.read_text()}\n{text}\n", encoding=encoding)
-    assert getattr(load_config(path), key) == value
+    assert getattr(read_config(path), key) == value
 
 
 # Images ------------------------------------------------------------------------------------------------------------
@@ -499,7 +500,7 @@ def restore_training(path: Path) -> None:
 
 
 READERS: dict[str, Callable[[Path], Any]] = {
-    "config": load_config,
+    "config": read_config,
     "image": read_image,
     "patch bank": load_bank,
     "checkpoint": read_state_dict,

@@ -13,7 +13,7 @@ import yaml
 import demo_causal_effect_calculation as calculation
 import demo_CEM_generation as generation
 from CEM_Demo.command_line import make_parser, run_script
-from CEM_Demo.config import Config
+from CEM_Demo.config.schema import Config
 from conftest import write_config
 
 ROOT = Path(__file__).parents[1]

@@ -25,19 +25,19 @@ import yaml
 from PIL import Image
 from torch import Tensor
 
-from CEM_Demo import effects, stages
-from CEM_Demo.cache import MAT_TEXT, MAT_TEXT_BYTES, mat_bytes, read_manifest, read_mat
 from CEM_Demo.command_line import exit_code
 from CEM_Demo.device import cpu_threads
-from CEM_Demo.effects import compute_effects
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import write_atomically
 from CEM_Demo.images import png_bytes
-from CEM_Demo.metrics import psnr
+from CEM_Demo.method.metric import psnr
 from CEM_Demo.ModelZoo import registry
-from CEM_Demo.preparation import Run, inferences_for, prepare
-from CEM_Demo.report import make_report
-from CEM_Demo.result_paths import result_paths
+from CEM_Demo.report.report import make_report
+from CEM_Demo.results.cache import MAT_TEXT, MAT_TEXT_BYTES, mat_bytes, read_manifest, read_mat
+from CEM_Demo.results.paths import result_paths
+from CEM_Demo.run import conductor, stages
+from CEM_Demo.run.conductor import compute_effects
+from CEM_Demo.run.preparation import Run, inferences_for, prepare
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph, write_config
 from killing import assert_whole, finish, killed_after, killed_at, results, together
 
@@ -77,7 +77,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 def share_inference(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Flatten the network once instead of once a child."""
     inferences = inferences_for(run, run.models["Tiny"].load(), run.subjects[0], run.subjects[0].rois)
-    monkeypatch.setattr(effects, "inferences_for", lambda *_: inferences)
+    monkeypatch.setattr(conductor, "inferences_for", lambda *_: inferences)
 
 
 def test_runs_killed_at_random_end_with_the_bytes_of_an_uninterrupted_one(

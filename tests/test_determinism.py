@@ -14,15 +14,15 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from CEM_Demo.cache import read_effects
-from CEM_Demo.effects import compute_effects
 from CEM_Demo.geometry import ROI
 from CEM_Demo.inference import DenseInference, Inference
 from CEM_Demo.inference.incremental import IncrementalInference
-from CEM_Demo.metrics import psnr, squared_errors, to_uint8
+from CEM_Demo.method.metric import psnr, squared_errors, to_uint8
 from CEM_Demo.ModelZoo import load_network
-from CEM_Demo.preparation import prepare
-from CEM_Demo.result_paths import result_paths
+from CEM_Demo.results.cache import read_effects
+from CEM_Demo.results.paths import result_paths
+from CEM_Demo.run.conductor import compute_effects
+from CEM_Demo.run.preparation import prepare
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
 
 ROOT = Path(__file__).parents[1]

@@ -11,19 +11,20 @@ import pytest
 import torch
 from PIL import Image
 
-from CEM_Demo.cache import read_effects, read_manifest, read_mat
-from CEM_Demo.config import Config
-from CEM_Demo.effects import compute_effects
+from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import read_image
 from CEM_Demo.inference import DenseInference
 from CEM_Demo.inference.dense import paste
-from CEM_Demo.interventions import load_bank, make_plan
+from CEM_Demo.method.patch_bank import load_bank
+from CEM_Demo.method.plan import make_plan
 from CEM_Demo.ModelZoo import load_network
-from CEM_Demo.preparation import forecast, prepare
-from CEM_Demo.result_paths import result_paths
-from CEM_Demo.stages import passes_to_fine
-from CEM_Demo.tasks import Degradation, degradation_of, make_scene
+from CEM_Demo.results.cache import read_effects, read_manifest, read_mat
+from CEM_Demo.results.paths import result_paths
+from CEM_Demo.run.conductor import compute_effects
+from CEM_Demo.run.preparation import forecast, prepare
+from CEM_Demo.run.stages import passes_to_fine
+from CEM_Demo.tasks import Degradation, make_scene
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
 
 
@@ -34,7 +35,7 @@ def compute(config: Config) -> None:
 def by_hand(config: Config, stage: str, draws: int) -> np.ndarray:
     """PSNR of every intervention of a stage: one image at a time, pasted by slicing, in float64 NumPy."""
     image = read_image(config.image_path("photo_1.png"))
-    scene = make_scene(degradation_of(config), image, "photo_1.png")
+    scene = make_scene(config.task_degradation, image, "photo_1.png")
     height, width = scene.degraded.shape[:2]
     shape = -(-height // config.block), -(-width // config.block)
     bank = load_bank(Path(config.patch_path))

@@ -8,17 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from CEM_Demo.cache import read_effects
-from CEM_Demo.effect_map import make_effect_map
-from CEM_Demo.effects import compute_effects
 from CEM_Demo.errors import InputError
 from CEM_Demo.explain import Settings, explain, explain_rois
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import read_image
-from CEM_Demo.interventions import load_bank
+from CEM_Demo.method.effect_map import make_effect_map
+from CEM_Demo.method.patch_bank import load_bank
 from CEM_Demo.ModelZoo import load_network
-from CEM_Demo.preparation import prepare
-from CEM_Demo.result_paths import result_paths
+from CEM_Demo.results.cache import read_effects
+from CEM_Demo.results.paths import result_paths
+from CEM_Demo.run.conductor import compute_effects
+from CEM_Demo.run.preparation import prepare
 from CEM_Demo.tasks import Degradation
 from conftest import ROI_OF_TESTS, make_config
 

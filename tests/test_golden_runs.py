@@ -13,16 +13,16 @@ import torch
 import yaml
 from numpy.typing import NDArray
 
-from CEM_Demo.cache import read_mat
-from CEM_Demo.effect_map import make_effect_map
-from CEM_Demo.figures import COLOUR_BOUND, ROI_COLOUR, colour_position, overlay
 from CEM_Demo.geometry import ROI, Grid
 from CEM_Demo.images import read_image
 from CEM_Demo.inference import DenseInference
-from CEM_Demo.interventions import load_bank
-from CEM_Demo.metrics import psnr, squared_errors, to_uint8
+from CEM_Demo.method.effect_map import make_effect_map
+from CEM_Demo.method.metric import psnr, squared_errors, to_uint8
+from CEM_Demo.method.patch_bank import load_bank
 from CEM_Demo.ModelZoo import build_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import load_strictly, read_state_dict
+from CEM_Demo.report.figures import COLOUR_BOUND, ROI_COLOUR, colour_position, overlay
+from CEM_Demo.results.cache import read_mat
 from CEM_Demo.tasks import Degradation, make_scene
 from CEM_Demo.tasks.denoising import add_noise
 from shared_material import GOLDEN_PIPELINE, needs

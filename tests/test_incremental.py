@@ -16,7 +16,7 @@ from CEM_Demo.geometry import ROI
 from CEM_Demo.inference.choice import choose_inference
 from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.inference.incremental import IncrementalInference
-from CEM_Demo.metrics import psnr, squared_errors, to_uint8
+from CEM_Demo.method.metric import psnr, squared_errors, to_uint8
 from CEM_Demo.ModelZoo import build_network
 from random_networks import RandomNetwork, networks
 from shared_material import GOLDEN_ZOO, needs

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import CEM_Demo
-from CEM_Demo.interventions import load_bank, make_plan
+from CEM_Demo.method.patch_bank import load_bank
+from CEM_Demo.method.plan import make_plan
 from CEM_Demo.patches.sharpness import patch_sharpness
 from shared_material import SHARED, needs
 

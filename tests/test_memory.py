@@ -17,14 +17,14 @@ from torch import Tensor, nn
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
-from CEM_Demo.host_memory import free_bytes, most_resident_bytes, resident_bytes
 from CEM_Demo.inference import DenseInference, choice, incremental
 from CEM_Demo.inference.incremental import IncrementalInference
-from CEM_Demo.inference.memory import forward_bytes
+from CEM_Demo.inference.network_memory import forward_bytes
+from CEM_Demo.inference.process_memory import free_bytes, most_resident_bytes, resident_bytes
 from CEM_Demo.inference.steps import Steps
-from CEM_Demo.interventions import make_plan
+from CEM_Demo.method.plan import make_plan
 from CEM_Demo.ModelZoo import build_network
-from CEM_Demo.preparation import forecast, prepare
+from CEM_Demo.run.preparation import forecast, prepare
 from conftest import Tiny, make_config, photograph
 
 ROOT = Path(__file__).parents[1]
@@ -46,12 +46,12 @@ def engines(net: nn.Module) -> list[DenseInference | IncrementalInference]:
 STATED_AND_REAL = """
 import sys
 from pathlib import Path
-from CEM_Demo.config import load_config
-from CEM_Demo.effects import compute_effects
-from CEM_Demo.host_memory import most_resident_bytes
-from CEM_Demo.preparation import forecast, prepare
+from CEM_Demo.command_line import read_config
+from CEM_Demo.run.conductor import compute_effects
+from CEM_Demo.inference.process_memory import most_resident_bytes
+from CEM_Demo.run.preparation import forecast, prepare
 
-run = prepare(load_config(Path(sys.argv[1]), sys.argv[2:]))
+run = prepare(read_config(Path(sys.argv[1]), sys.argv[2:]))
 (ahead,) = forecast(run)
 compute_effects(run)
 print(ahead.memory_bytes, most_resident_bytes())
@@ -74,7 +74,7 @@ STRIPS = """
 import numpy as np, torch
 from torch import nn
 from CEM_Demo.geometry import ROI
-from CEM_Demo.host_memory import most_resident_bytes, resident_bytes
+from CEM_Demo.inference.process_memory import most_resident_bytes, resident_bytes
 from CEM_Demo.inference import incremental
 
 incremental.BASELINE_BYTES["cpu"] = 64 << 20

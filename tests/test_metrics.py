@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from CEM_Demo.metrics import psnr, squared_errors, to_uint8
+from CEM_Demo.method.metric import psnr, squared_errors, to_uint8
 
 images = npst.arrays(np.uint8, (3, 5, 5))
 

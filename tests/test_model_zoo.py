@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from CEM_Demo.effects import compute_effects
 from CEM_Demo.errors import InputError
 from CEM_Demo.ModelZoo import (
     MODEL_LIST,
@@ -29,7 +28,8 @@ from CEM_Demo.ModelZoo import (
 )
 from CEM_Demo.ModelZoo.checkpoints import load_strictly, read_state_dict
 from CEM_Demo.ModelZoo.padding import accept_any_size, padded_side, reflect_pad
-from CEM_Demo.preparation import prepare
+from CEM_Demo.run.conductor import compute_effects
+from CEM_Demo.run.preparation import prepare
 from conftest import Tiny
 from shared_material import GOLDEN_PIPELINE, SHARED, needs
 

@@ -12,22 +12,22 @@ import pytest
 import torch
 from torch import nn
 
-from CEM_Demo.config import load_config
+from CEM_Demo.command_line import read_config
+from CEM_Demo.config.model_sources import parse_model
 from CEM_Demo.errors import InputError
-from CEM_Demo.model_sources import parse_model
-from CEM_Demo.models import Model, resolve
 from CEM_Demo.ModelZoo import MODEL_DIR, build_network, checkpoints, entries, load_network
 from CEM_Demo.ModelZoo import __main__ as zoo_table
 from CEM_Demo.ModelZoo.checkpoints import sha256_of
 from CEM_Demo.ModelZoo.entries import edsr_training
-from CEM_Demo.ModelZoo.identification import complete_arguments, identify
 from CEM_Demo.ModelZoo.NN.edsr import EDSR
 from CEM_Demo.ModelZoo.NN.fsrcnn import FSRCNN
 from CEM_Demo.ModelZoo.NN.rcan import RetrainedRCAN
 from CEM_Demo.ModelZoo.NN.srresnet import SRResNet
 from CEM_Demo.ModelZoo.NN.swinir import SwinIR
-from CEM_Demo.ModelZoo.probing import find_size
 from CEM_Demo.ModelZoo.registry import SizeRequirement
+from CEM_Demo.networks.identification import complete_arguments, identify
+from CEM_Demo.networks.loading import Model, resolve
+from CEM_Demo.networks.probing import find_size
 from conftest import BUNDLED, run_main, write_config
 from shared_material import SHARED, needs
 
@@ -430,7 +430,7 @@ def test_files_that_cannot_be_imported_are_named(my_net: Path, text: str) -> Non
 def test_labels_are_distinct(tmp_path: Path, settings: dict[str, Any]) -> None:
     twice = ["a/mine.pth", "b/mine.pth"]
     with pytest.raises(InputError, match="mine is listed more than once; tell them apart by a name"):
-        load_config(write_config(tmp_path, {**settings, "Modellist": twice}))
+        read_config(write_config(tmp_path, {**settings, "Modellist": twice}))
     named = [{"weights": "a/mine.pth", "name": "A"}, "b/mine.pth", "Tiny", "net.py:Net"]
-    config = load_config(write_config(tmp_path, {**settings, "Modellist": named}))
+    config = read_config(write_config(tmp_path, {**settings, "Modellist": named}))
     assert list(config.models) == ["A", "mine", "Tiny", "Net"]

@@ -13,13 +13,13 @@ import pytest
 import yaml
 from PIL import Image
 
-from CEM_Demo.cache import read_effects, read_manifest, read_mat
-from CEM_Demo.config import Config
-from CEM_Demo.effects import compute_effects
+from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import UInt8Image, read_image
-from CEM_Demo.preparation import prepare
-from CEM_Demo.result_paths import result_paths
+from CEM_Demo.results.cache import read_effects, read_manifest, read_mat
+from CEM_Demo.results.paths import result_paths
+from CEM_Demo.run.conductor import compute_effects
+from CEM_Demo.run.preparation import prepare
 from CEM_Demo.tasks.super_resolution import downscale
 from conftest import ROI_OF_TESTS, make_config, photograph, run_main, write_config
 
@@ -223,7 +223,7 @@ def test_mistakes_in_a_degradation_end_in_one_line(
 def test_a_degradation_that_fails_midway_keeps_what_is_done(
     tmp_path: Path, paired: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("CEM_Demo.stages.SECONDS_BETWEEN_SAVES", -1)
+    monkeypatch.setattr("CEM_Demo.run.stages.SECONDS_BETWEEN_SAVES", -1)
     source = (
         "calls = []\n\ndef tire(patch, random):\n    calls.append(1)\n    assert len(calls) < 20\n    return patch\n"
     )

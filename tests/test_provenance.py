@@ -11,17 +11,17 @@ import pytest
 import torch
 from PIL import Image
 
-from CEM_Demo import effects, preparation
-from CEM_Demo.config import Config
-from CEM_Demo.effects import compute_effects
+from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import read_image
-from CEM_Demo.interventions import make_plans
+from CEM_Demo.method.plan import make_plans
 from CEM_Demo.ModelZoo import checkpoints
-from CEM_Demo.preparation import prepare
-from CEM_Demo.provenance import OTHERWISE_RECORDED, differences, of_config
-from CEM_Demo.report import make_report
-from CEM_Demo.result_paths import ResultPaths, result_paths
+from CEM_Demo.report.report import make_report
+from CEM_Demo.results.paths import ResultPaths, result_paths
+from CEM_Demo.results.provenance import OTHERWISE_RECORDED, differences, of_config
+from CEM_Demo.run import conductor, preparation
+from CEM_Demo.run.conductor import compute_effects
+from CEM_Demo.run.preparation import prepare
 from CEM_Demo.tasks import denoising
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
 from killing import results
@@ -77,7 +77,7 @@ def change_plan(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def change_device(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(effects, "describe_device", lambda _: "cuda (another one)")
+    monkeypatch.setattr(conductor, "describe_device", lambda _: "cuda (another one)")
 
 
 def change_version(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def paths_of(config: Config) -> ResultPaths:
 
 
 def manifest_of(config: Config) -> dict[str, Any]:
-    manifest = effects.Cache(paths_of(config), {}, "auto", []).earlier()
+    manifest = conductor.Cache(paths_of(config), {}, "auto", []).earlier()
     assert manifest is not None
     return manifest
 
@@ -244,9 +244,9 @@ def test_the_threads_of_the_first_run_are_kept(
 ) -> None:
     used = manifest_of(finished)["threads"]
     counts: list[int] = []
-    inferences_for = effects.inferences_for
+    inferences_for = conductor.inferences_for
     monkeypatch.setattr(
-        effects, "inferences_for", lambda *a: (counts.append(torch.get_num_threads()), inferences_for(*a))[1]
+        conductor, "inferences_for", lambda *a: (counts.append(torch.get_num_threads()), inferences_for(*a))[1]
     )
     paths_of(finished).fine.unlink()
     torch.set_num_threads(used + 1)
@@ -283,7 +283,7 @@ def test_a_published_cache_is_drawn_unverified_but_not_gone_on_from(
 
 def test_an_unfinished_published_cache_is_not_drawn(finished: Config) -> None:
     paths = paths_of(finished)
-    coarse = effects.Cache(paths, {}, "auto", [])
+    coarse = conductor.Cache(paths, {}, "auto", [])
     coarse._write_mat(paths.coarse, np.pad(np.ones((3, 5, 2)), ((0, 1), (0, 0), (0, 0))))
     paths.manifest.unlink()
     with pytest.raises(InputError, match="has zeros, so it is not finished"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from CEM_Demo.config import Config
+from CEM_Demo.config.schema import Config
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

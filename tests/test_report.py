@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from CEM_Demo import stages
-from CEM_Demo.config import Config
-from CEM_Demo.effect_map import EffectMap, make_effect_map
-from CEM_Demo.effects import compute_effects
+from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
-from CEM_Demo.figures import colour_bar, overlay, pie
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import png_bytes, read_image
-from CEM_Demo.metrics import psnr
-from CEM_Demo.preparation import prepare
-from CEM_Demo.report import Panel, Section, make_report, render
-from CEM_Demo.result_paths import result_paths
+from CEM_Demo.method.effect_map import EffectMap, make_effect_map
+from CEM_Demo.method.metric import psnr
+from CEM_Demo.report.figures import colour_bar, overlay, pie
+from CEM_Demo.report.report import Panel, Section, make_report, render
+from CEM_Demo.results.paths import result_paths
+from CEM_Demo.run import stages
+from CEM_Demo.run.conductor import compute_effects
+from CEM_Demo.run.preparation import prepare
 from conftest import ROI_OF_TESTS, make_config, photograph
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -17,12 +17,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from CEM_Demo import roi
-from CEM_Demo.config import load_config
+from CEM_Demo.command_line import read_config
 from CEM_Demo.inference.dense import DenseInference
-from CEM_Demo.metrics import to_uint8
-from CEM_Demo.preparation import prepare
-from CEM_Demo.roi_proposals import best_boxes, measure_box, propose, structure_map
+from CEM_Demo.method.metric import to_uint8
+from CEM_Demo.roi import page as roi
+from CEM_Demo.roi.__main__ import main as roi_main
+from CEM_Demo.roi.proposals import best_boxes, measure_box, propose, structure_map
+from CEM_Demo.run.preparation import prepare
 from conftest import ROI_OF_TESTS, make_config, photograph, write_config
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -113,7 +114,7 @@ def test_nothing_is_proposed_where_there_is_nothing_to_see() -> None:
 
 def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     monkeypatch.setattr(sys, "argv", ["roi", *map(str, words)])
-    return roi.main()
+    return roi_main()
 
 
 @pytest.fixture
@@ -159,7 +160,7 @@ def test_a_config_gives_grid_size_crop_and_the_error_of_its_first_network(
     assert len(rows) == 7  # a headline, five boxes, the config's own
     assert rows[-1].split()[:7] == ["config", "w:", "4", "h:", "8", "ROI_size:", "12"]
     assert wrote == f"wrote {tmp_path / 'page.html'}"
-    setting = roi.config_setting(image, load_config(path))
+    setting = roi.config_setting(image, read_config(path))
     assert setting.image.shape == ((32, 40, 3) if sr == 4 else (33, 43, 3))
     assert (setting.side, setting.block) == (12, 4)
     assert setting.restored is not None and setting.restored.shape == setting.image.shape

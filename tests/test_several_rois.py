@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 import torch
 
-from CEM_Demo.cache import StoredEffects, read_effects
-from CEM_Demo.config import Config
-from CEM_Demo.effects import compute_effects
+from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
 from CEM_Demo.inference.choice import choose_inference
 from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.ModelZoo import build_network
-from CEM_Demo.preparation import prepare
-from CEM_Demo.report import make_report
-from CEM_Demo.result_paths import result_paths
+from CEM_Demo.report.report import make_report
+from CEM_Demo.results.cache import StoredEffects, read_effects
+from CEM_Demo.results.paths import result_paths
+from CEM_Demo.run.conductor import compute_effects
+from CEM_Demo.run.preparation import prepare
 from conftest import make_config, photograph
 
 BOXES = [
@@ -81,7 +81,7 @@ def test_an_roi_added_later_leaves_the_finished_ones_alone(tmp_path: Path, setti
 def test_an_interrupted_run_ends_with_the_same_effects(
     tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, inference: str
 ) -> None:
-    from CEM_Demo import stages
+    from CEM_Demo.run import stages
 
     monkeypatch.setattr(stages, "SECONDS_BETWEEN_SAVES", 0.0)
     settings |= {"batch_size": 7, "inference": inference}

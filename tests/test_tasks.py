@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from CEM_Demo.config import Config
-from CEM_Demo.effects import compute_effects
+from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import SCALES
 from CEM_Demo.images import read_image
 from CEM_Demo.ModelZoo import find
 from CEM_Demo.ModelZoo.registry import check_scale
-from CEM_Demo.preparation import prepare
-from CEM_Demo.result_paths import result_paths
-from CEM_Demo.tasks import Degradation, degradation_of, make_scene
+from CEM_Demo.results.paths import result_paths
+from CEM_Demo.run.conductor import compute_effects
+from CEM_Demo.run.preparation import prepare
+from CEM_Demo.tasks import Degradation, make_scene
 from CEM_Demo.tasks.denoising import add_noise
 from CEM_Demo.tasks.deraining import RAIN, add_rain, make_rain, rain_seed
 from conftest import ROI_OF_TESTS, make_config, photograph
@@ -110,10 +110,10 @@ def test_every_kind_of_rain_falls(kind: str) -> None:
 
 def test_defaults_are_the_published_degradations(tmp_path: Path, settings: dict[str, Any]) -> None:
     image = photograph(24, 31)
-    noisy = make_scene(degradation_of(make_config(tmp_path, settings)), image, "a_3.png")
+    noisy = make_scene(make_config(tmp_path, settings).task_degradation, image, "a_3.png")
     legacy = np.random.RandomState(0).normal(0, 50 / 255, image.shape)
     np.testing.assert_array_equal(noisy.degraded, ((image / 255 + legacy).clip(0, 1) * 255).astype(np.uint8))
-    rainy = make_scene(degradation_of(make_config(tmp_path, settings, task="DR")), image, "a_3.png")
+    rainy = make_scene(make_config(tmp_path, settings, task="DR").task_degradation, image, "a_3.png")
     rain = make_rain(24, 31, 3)
     np.testing.assert_array_equal(rainy.degraded, add_rain(image, rain.layer, rain.opacity))
 

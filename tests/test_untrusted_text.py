@@ -18,14 +18,15 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from CEM_Demo.config import Config, load_config
-from CEM_Demo.effect_map import make_effect_map
+from CEM_Demo.command_line import read_config
+from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import png_bytes
+from CEM_Demo.method.effect_map import make_effect_map
 from CEM_Demo.ModelZoo import checkpoints, registry
-from CEM_Demo.preparation import prepare
-from CEM_Demo.report import Panel, Section, render
-from CEM_Demo.result_paths import check_nothing_is_shared, report_path, result_paths
+from CEM_Demo.report.report import Panel, Section, render
+from CEM_Demo.results.paths import check_nothing_is_shared, report_path, result_paths
+from CEM_Demo.run.preparation import prepare
 from conftest import ROI_OF_TESTS, Tiny, contents, make_config, photograph, run_main, write_config
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -161,7 +162,7 @@ def a_config(folder: Path, **changes: Any) -> Config:
     }
     path = folder / "config.yml"
     path.write_text(yaml.safe_dump({**values, **changes}))
-    return load_config(path)
+    return read_config(path)
 
 
 NAMES = st.one_of(

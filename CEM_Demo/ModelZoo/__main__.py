@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from CEM_Demo.command_line import exit_code
-from CEM_Demo.models import describe_file
 from CEM_Demo.ModelZoo import MODEL_DIR, Entry, build_network, entries
 from CEM_Demo.ModelZoo.registry import TASKS
+from CEM_Demo.networks.loading import describe_file
 
 HEADER = ("name", "task", "parameters", "reach", "published checkpoint", "present", "bundled")
 

@@ -20,7 +20,7 @@ from CEM_Demo.device import DEVICES, pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import write_bytes
 from CEM_Demo.images import UInt8Image, read_image
-from CEM_Demo.metrics import to_uint8
+from CEM_Demo.method.metric import to_uint8
 from CEM_Demo.ModelZoo import find, load_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import checkpoint_path
 from CEM_Demo.tasks import Degradation, Scene, make_scene

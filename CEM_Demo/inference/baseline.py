@@ -10,7 +10,7 @@ from collections.abc import Callable
 from torch import Tensor
 
 from CEM_Demo.inference.graph import Node
-from CEM_Demo.inference.memory import Halving
+from CEM_Demo.inference.network_memory import Halving
 from CEM_Demo.inference.reach import Reach, seen_from
 from CEM_Demo.inference.rules import channels_last
 from CEM_Demo.inference.steps import Values, compile_steps

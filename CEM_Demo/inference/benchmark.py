@@ -27,7 +27,7 @@ from CEM_Demo.images import read_image
 from CEM_Demo.inference.choice import Shared, choose_inference, is_cheaper
 from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.inference.incremental import IncrementalInference
-from CEM_Demo.interventions import load_bank
+from CEM_Demo.method.patch_bank import load_bank
 from CEM_Demo.ModelZoo import build_network, load_network
 from CEM_Demo.tasks import Degradation, make_scene
 

@@ -14,11 +14,11 @@ from torch import nn
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
-from CEM_Demo.host_memory import free_bytes
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.inference.incremental import IncrementalInference
 from CEM_Demo.inference.interface import Inference
+from CEM_Demo.inference.process_memory import free_bytes
 from CEM_Demo.inference.reach import Cost
 
 # How many multiply-adds of a convolution take as long as writing one value elsewhere; measured on CPUs.

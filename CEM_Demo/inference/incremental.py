@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from CEM_Demo.geometry import ROI, Grid
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.baseline import rows_in_strip, run_in_strips, run_whole
-from CEM_Demo.inference.dense import to_unit_range
+from CEM_Demo.inference.checks import to_unit_range
 from CEM_Demo.inference.graph import export_graph
-from CEM_Demo.inference.memory import Halving, forward_bytes, is_out_of_memory, no_memory
+from CEM_Demo.inference.network_memory import Halving, forward_bytes, is_out_of_memory, no_memory
 from CEM_Demo.inference.reach import Reach, cost_of, reach_of, seen_from, survey, work_windows
 from CEM_Demo.inference.steps import Steps, Values, compile_steps
 from CEM_Demo.inference.windows import Box, Windows, block_windows

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.tasks import denoising, deraining, paired, super_resolution
-from CEM_Demo.tasks.degradation import Degradation, degradation_of
+from CEM_Demo.tasks.degradation import Degradation
 from CEM_Demo.tasks.scene import Scene
 
-__all__ = ["DEGRADED_SUFFIX", "Degradation", "Scene", "degradation_of", "make_scene"]
+__all__ = ["DEGRADED_SUFFIX", "Degradation", "Scene", "make_scene"]
 
 # What the file of a degraded image is called, behind the image's own name.
 DEGRADED_SUFFIX = {"SR": "lr", "DN": "noise", "DR": "rain", "PAIR": "input"}

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from CEM_Demo.config import Config
-
 
 @dataclass(frozen=True)
 class Degradation:
@@ -27,10 +25,3 @@ class Degradation:
     rain: str = "medium"
     inputs: Path | None = None
     function: str | None = None
-
-
-def degradation_of(config: Config) -> Degradation:
-    """The degradation that a config asks for."""
-    strengths = {key: getattr(config, key) for key in ("sigma", "rain") if getattr(config, key) is not None}
-    inputs = None if config.input_path is None else Path(config.input_path)
-    return Degradation(config.task, config.sr, inputs=inputs, function=config.degradation, **strengths)

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from CEM_Demo.errors import InputError, about
 from CEM_Demo.images import UInt8Image, read_image
-from CEM_Demo.pairing import find_input, scale_of_pair
 from CEM_Demo.tasks.degradation import Degradation
+from CEM_Demo.tasks.pairing import find_input, scale_of_pair
 from CEM_Demo.tasks.scene import Scene, keep_patches
 from CEM_Demo.user_code import blaming, load_user_code, split_code
 

@@ -8,18 +8,20 @@ from typing import Any
 
 import yaml
 
-from CEM_Demo.cache import StoredEffects, read_effects, read_manifest, shared_files
-from CEM_Demo.config import Config
-from CEM_Demo.effect_map import EffectMap, make_effect_map
+from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
-from CEM_Demo.figures import COLOUR_BOUND, colour_bar, overlay, pie
 from CEM_Demo.files import remove_leftovers, sole_writer, write_bytes
 from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image, png_bytes, read_image
+from CEM_Demo.method.effect_map import EffectMap, make_effect_map
 from CEM_Demo.pages import render_page
-from CEM_Demo.provenance import differences, of_config
-from CEM_Demo.result_paths import ResultPaths, check_nothing_is_shared, report_path, result_paths
-from CEM_Demo.tasks import degradation_of, make_scene
+from CEM_Demo.report.figures import COLOUR_BOUND, colour_bar, overlay, pie
+from CEM_Demo.results.cache import StoredEffects, read_effects, read_manifest, shared_files
+from CEM_Demo.results.paths import ResultPaths, check_nothing_is_shared, report_path, result_paths
+from CEM_Demo.results.provenance import differences, of_config
+from CEM_Demo.tasks import make_scene
+
+TEMPLATE = Path(__file__).parent / "templates" / "report.html"
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def _make_section(config: Config, image: str, roi: ROI) -> Section:
     if pictures:
         ground_truth, degraded = pictures[0].ground_truth, pictures[0].degraded
     else:  # a published cache does not hold them
-        scene = make_scene(degradation_of(config), read_image(config.image_path(image)), image)
+        scene = make_scene(config.task_degradation, read_image(config.image_path(image)), image)
         ground_truth, degraded = scene.ground_truth, scene.degraded
     panels = [_make_panel(config, roi, model, paths[model], stored[model], ground_truth, degraded) for model in paths]
     height, width = ground_truth.shape[:2]
@@ -153,7 +155,7 @@ def summary(panel: Panel, image: str) -> str:
 def render(config: Config, sections: list[Section]) -> str:
     """The HTML text; everything from the config is escaped."""
     return render_page(
-        "report.html",
+        TEMPLATE,
         {"blocks": _blocks},
         config=config,
         sections=sections,

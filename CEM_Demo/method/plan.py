@@ -1,109 +1,20 @@
-"""What is pasted where: the bank of natural patches and the plan of the draws."""
+"""The plan of the draws: which patch goes where, from one seed."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from CEM_Demo.errors import InputError
-from CEM_Demo.images import read_image
-
 STAGES = ("coarse", "fine")
-BUNDLED = "CEM_Demo/patches/patches.npz"
-PACKING = "pack patches with np.savez(path, patches=...), uint8 (N, p, p, 3)"
 
 # Raw words of a generator are used: unlike the distributions of NumPy's generators, they are the same in every version.
 WORDS_PER_TURN = 4  # of Philox-4x64: what one step of its counter yields
 DIGESTED_AT_ONCE = 1 << 19
-
-
-@dataclass(frozen=True)
-class PatchBank:
-    """Natural patches to intervene with: ``patches`` is N x p x p x 3 uint8 RGB."""
-
-    patches: NDArray[np.uint8]
-
-    def __len__(self) -> int:
-        return len(self.patches)
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the pixels."""
-        return hashlib.sha256(self.patches.tobytes()).hexdigest()
-
-    def at_size(self, indices: NDArray[np.integer], side: int) -> NDArray[np.uint8]:
-        """The patches of the indices N as N x side x side x 3 uint8.
-
-        Resized where need be by OpenCV's cubic rule without antialiasing, as published for SR.
-        """
-        chosen = self.patches[indices]
-        if chosen.shape[1] == side:
-            return chosen
-        resized = [cv2.resize(patch, (side, side), interpolation=cv2.INTER_CUBIC) for patch in chosen]
-        return np.array(resized, dtype=np.uint8).reshape(-1, side, side, 3)
-
-
-def load_bank(path: Path) -> PatchBank:
-    """The bank in a packed ``.npz`` (array ``patches``) or a folder of PNG files, in the order of their names.
-
-    Raises:
-        InputError: nothing there, no patches in it, or patches that are not square, RGB and all of one size.
-    """
-    if path.is_dir():
-        patches = _read_folder(path)
-    elif path.is_file():
-        patches = _read_packed(path)
-    else:
-        raise InputError(f"patch_path: {path} does not exist; the bundled bank is {BUNDLED}")
-    if patches.dtype != np.uint8 or patches.ndim != 4 or patches.shape[1] != patches.shape[2] or patches.shape[3] != 3:
-        raise InputError(
-            f"patch_path: {path} holds {patches.dtype} {patches.shape}, not square RGB patches, uint8 (N, p, p, 3)"
-        )
-    if not patches.size:
-        raise InputError(f"patch_path: {path} holds no patches; {BUNDLED} has 10,000")
-    return PatchBank(patches)
-
-
-def _read_folder(folder: Path) -> NDArray[np.uint8]:
-    paths = sorted(folder.glob("*.png"))
-    if not paths:
-        held = sorted(entry.name for entry in folder.iterdir())
-        what = f", only {', '.join(held[:3])}{', ...' if len(held) > 3 else ''}" if held else ""
-        raise InputError(f"patch_path: the folder {folder} holds no .png patches{what}; the bundled bank is {BUNDLED}")
-    patches = [read_image(path) for path in paths]
-    for path, patch in zip(paths, patches, strict=True):
-        if patch.shape != patches[0].shape:
-            raise InputError(
-                f"patch_path: {path.name} is {patch.shape[1]} x {patch.shape[0]} pixels, "
-                f"{paths[0].name} is {patches[0].shape[1]} x {patches[0].shape[0]}; all must be of one size"
-            )
-    return np.stack(patches)
-
-
-def _read_packed(path: Path) -> NDArray[np.uint8]:
-    """The array ``patches``; objects, whose pickles could run code, are not read."""
-    try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            raise InputError(f"patch_path: {path} is a .npy file; {PACKING}")
-        with content:
-            if "patches" not in content:
-                held = ", ".join(content.files) or "nothing"
-                raise InputError(f"patch_path: {path} has no array `patches`, it holds {held}; {PACKING}")
-            return np.asarray(content["patches"])
-    except InputError:
-        raise
-    except Exception as error:  # the readers of archives raise whatever the broken bytes make fail
-        archive = "; unpack it and give its folder of .png files" if path.suffix in (".gz", ".tar", ".tgz") else ""
-        reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"patch_path: {path} is no bank of patches ({reason}){archive or f'; {PACKING}'}") from error
 
 
 @dataclass(frozen=True)

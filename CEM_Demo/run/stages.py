@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from CEM_Demo.cache import Effects, blank
 from CEM_Demo.geometry import Grid
 from CEM_Demo.inference.choice import Shared
-from CEM_Demo.interventions import Interventions, PatchBank, Plan
-from CEM_Demo.metrics import psnr, squared_errors, to_uint8
+from CEM_Demo.method.metric import psnr, squared_errors, to_uint8
+from CEM_Demo.method.patch_bank import PatchBank
+from CEM_Demo.method.plan import Interventions, Plan
+from CEM_Demo.results.cache import Effects, blank
 from CEM_Demo.tasks import Scene
 
 SECONDS_BETWEEN_SAVES = 2.0

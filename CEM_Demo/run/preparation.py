@@ -13,21 +13,22 @@ import numpy as np
 import torch
 from torch import nn
 
-from CEM_Demo.config import Config
+from CEM_Demo.config.schema import Config
 from CEM_Demo.device import pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, Grid, grid_of
-from CEM_Demo.host_memory import most_resident_bytes, resident_bytes
 from CEM_Demo.images import UInt8Image, read_image
+from CEM_Demo.inference.checks import check_network
 from CEM_Demo.inference.choice import Shared, choose_inference, predict_cost
-from CEM_Demo.inference.dense import check_network
 from CEM_Demo.inference.interface import Inference
+from CEM_Demo.inference.process_memory import most_resident_bytes, resident_bytes
 from CEM_Demo.inference.reach import Cost
-from CEM_Demo.interventions import PatchBank, Plan, load_bank, make_plans
-from CEM_Demo.models import Model, resolve
-from CEM_Demo.provenance import digest_of
-from CEM_Demo.result_paths import check_nothing_is_shared, result_paths
-from CEM_Demo.tasks import Scene, degradation_of, make_scene
+from CEM_Demo.method.patch_bank import PatchBank, load_bank
+from CEM_Demo.method.plan import Plan, make_plans
+from CEM_Demo.networks.loading import Model, resolve
+from CEM_Demo.results.paths import check_nothing_is_shared, result_paths
+from CEM_Demo.results.provenance import digest_of
+from CEM_Demo.tasks import Scene, make_scene
 
 TRIAL_SIDE = 128
 
@@ -109,7 +110,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank, bank_digest: str) -> Subject:
-    scene = make_scene(degradation_of(config), image, name)
+    scene = make_scene(config.task_degradation, image, name)
     _check_rois(config, scene.ground_truth, name, f"{name} cropped to a multiple of sr")
     grid = grid_of(scene.degraded, config.block, config.sr)
     coarse, fine = make_plans(config.seed, name, grid.shape, config.coarse_num, config.fine_num, len(bank))

@@ -8,7 +8,7 @@ from PIL import Image
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import SCALES
-from CEM_Demo.images import UInt8Image
+from CEM_Demo.images import UInt8Image, read_image
 
 
 def find_input(folder: Path, name: str) -> Path:
@@ -49,3 +49,13 @@ def scale_of_pair(ground_truth: UInt8Image, given: UInt8Image, name: str, path: 
         f"input_path: {name} is {width} x {height} pixels and its input {path} {low_width} x {low_height}; "
         f"both sides must be {', '.join(map(str, SCALES[:-1]))} or {SCALES[-1]} times as long; crop or resize the files"
     )
+
+
+def find_scale(ground_truths: Path, inputs: Path, name: str) -> int:
+    """The scale of the pair of images called ``name`` in two folders.
+
+    Raises:
+        InputError: an image is missing, or :func:`scale_of_pair` finds no scale.
+    """
+    given = find_input(inputs, name)
+    return scale_of_pair(read_image(ground_truths / name), read_image(given), name, given)

@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-from CEM_Demo.config import Config
+from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
 from CEM_Demo.tasks import DEGRADED_SUFFIX

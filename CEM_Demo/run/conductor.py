@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import nn
 
-from CEM_Demo.cache import Cache
 from CEM_Demo.device import cpu_threads, describe_device, use_exact_arithmetic
-from CEM_Demo.figures import with_roi_box
 from CEM_Demo.geometry import ROI
+from CEM_Demo.images import with_roi_box
+from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.choice import Shared
-from CEM_Demo.inference.dense import check_output
-from CEM_Demo.interventions import Plan
-from CEM_Demo.metrics import to_uint8
-from CEM_Demo.preparation import Run, Subject, batch_size_for, check_networks, inferences_for
-from CEM_Demo.provenance import digest_of, of_config, versions
-from CEM_Demo.result_paths import result_paths
-from CEM_Demo.stages import Keeper, Scope, run_stages
+from CEM_Demo.method.metric import to_uint8
+from CEM_Demo.method.plan import Plan
+from CEM_Demo.results.cache import Cache
+from CEM_Demo.results.paths import result_paths
+from CEM_Demo.results.provenance import digest_of, of_config, versions
+from CEM_Demo.run.preparation import Run, Subject, batch_size_for, check_networks, inferences_for
+from CEM_Demo.run.stages import Keeper, Scope, run_stages
 
 
 def compute_effects(run: Run) -> None:

@@ -1,34 +1,26 @@
-"""From a YAML file to one frozen, validated configuration."""
+"""The keys of a config: their types, ranges, meanings, and what must agree among them."""
 
 from __future__ import annotations
 
 import difflib
-import re
-import reprlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Discriminator,
     Field,
     Tag,
-    ValidationError,
     field_validator,
     model_validator,
 )
 
+from CEM_Demo.config.model_sources import ModelSource, ZooModel, parse_model
+from CEM_Demo.config.safe_names import safe_file_name, safe_name
 from CEM_Demo.device import DEVICES
-from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, SCALES
-from CEM_Demo.images import read_image
-from CEM_Demo.model_sources import ModelSource, ZooModel, parse_model
-from CEM_Demo.pairing import find_input, scale_of_pair
-from CEM_Demo.plain_yaml import FRACTION, WHOLE_NUMBER, PlainLoader
-from CEM_Demo.safe_names import LONGEST_NAME, safe_file_name, safe_name
+from CEM_Demo.tasks.degradation import Degradation
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -53,9 +45,6 @@ Boxes = Annotated[
     Discriminator(lambda value: "mapping" if isinstance(value, dict) else "list"),
 ]
 
-
-# What pydantic calls the alternatives of a key that takes values of several types.
-UNION_TAGS = {"list", "mapping", "str", "dict[str,any]", "literal[0,1]", "bool"}
 
 # Keys that only one task has.
 TASK_OF_KEY = {"sigma": "DN", "rain": "DR", "input_path": "PAIR", "degradation": "PAIR"}
@@ -232,109 +221,12 @@ class Config(BaseModel):
         """Side of a block in pixels of the network's input."""
         return self.mask_block_size // self.sr
 
+    @property
+    def task_degradation(self) -> Degradation:
+        """The task and its parameters; what the config leaves out has the published value."""
+        strengths = {key: getattr(self, key) for key in ("sigma", "rain") if getattr(self, key) is not None}
+        inputs = None if self.input_path is None else Path(self.input_path)
+        return Degradation(self.task, self.sr, inputs=inputs, function=self.degradation, **strengths)
+
     def image_path(self, name: str) -> Path:
         return Path(self.TextImg_path) / name
-
-
-def load_config(path: Path, overrides: Iterable[str] = ()) -> Config:
-    """Read and check a YAML file; ``overrides`` are ``key=value`` words, their values YAML.
-
-    Where PAIR leaves out ``sr``, it is that of the first pair of images.
-
-    Raises:
-        InputError: names the file and the key, what is wrong with it, and the nearest fix.
-    """
-    values = _parse(path)
-    for word in overrides:
-        key, separator, text = word.partition("=")
-        if not separator:
-            raise InputError(f"--set {word}: write key=value")
-        try:
-            values[key.strip()] = yaml.load(text, PlainLoader)
-        except yaml.YAMLError as error:
-            reason = getattr(error, "problem", None) or "a character that no text has"
-            raise InputError(f"--set {key}: {reprlib.repr(text)} is not a YAML value: {reason}") from error
-    if values.get("task") != "PAIR" or "sr" in values:
-        return _validated(values, path)
-    scale = _scale_of_first_pair(_validated({**values, "sr": 1}, path))
-    return _validated({**values, "sr": scale}, path)
-
-
-def _validated(values: dict[str, Any], path: Path) -> Config:
-    try:
-        return Config(**values)
-    except ValidationError as error:
-        raise InputError(f"{path}: {_explain(error)}") from error
-
-
-def _scale_of_first_pair(config: Config) -> int:
-    assert config.input_path is not None
-    name = config.Imagelist[0]
-    given = find_input(Path(config.input_path), name)
-    return scale_of_pair(read_image(config.image_path(name)), read_image(given), name, given)
-
-
-def _parse(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.load(path.read_bytes(), PlainLoader)
-    except OSError as error:
-        shipped = "demo-SR_CEM.yml, demo-DN_CEM.yml and demo-DR_CEM.yml are the shipped ones"
-        raise InputError(f"{path}: cannot read this config file ({error.strerror}); {shipped}") from error
-    except yaml.reader.ReaderError as error:
-        raise InputError(f"{path}: no text file; a config is a list of `key: value` lines in UTF-8") from error
-    except yaml.YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f" in line {where.line + 1}" if where else ""
-        problem = getattr(error, "problem", None) or error
-        if str(problem).startswith("but "):
-            problem = f"{getattr(error, 'context', '')}, {problem}"
-        raise InputError(f"{path}: not valid YAML{line}: {problem}") from error
-    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
-        raise InputError(f"{path}: a config is a list of `key: value` lines, as in demo-SR_CEM.yml")
-    return values
-
-
-def _explain(error: ValidationError) -> str:
-    """The first complaint, in one line."""
-    # An unknown key explains a missing one: it is often the same, mistyped.
-    complaint = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
-    place = ".".join(str(part) for part in complaint["loc"] if part not in UNION_TAGS)[:LONGEST_NAME]
-    key = place.partition(".")[0]
-    kind, given = complaint["type"], complaint["input"]
-    if kind == "missing":
-        return f"the key {place} is missing ({Config.model_fields[key].description})"
-    if kind == "extra_forbidden" and place != key:
-        return f"{place} is unknown ({Config.model_fields[key].description})"
-    if kind == "extra_forbidden":
-        close = _nearest_key(key)
-        return f"unknown key {key}{f'; did you mean {close}?' if close else ''}"
-    reason = complaint["msg"].removeprefix("Value error, ")
-    if kind == "value_error":
-        return f"{key}: {reason}" if key else reason
-    wrong = f"{reason[0].lower()}{reason[1:]}, not {reprlib.repr(given)}{_nearest_fix(kind, given)}"
-    return f"{place}: {wrong} ({Config.model_fields[key].description})"
-
-
-def _nearest_fix(kind: str, given: Any) -> str:
-    """What to write instead of a value of the wrong type."""
-    if kind == "string_type" and isinstance(given, int | float | bool):
-        return "; put it in quotes"
-    number = rf"\s*({WHOLE_NUMBER}|{FRACTION})\s*"
-    if kind in ("int_type", "float_type") and isinstance(given, str) and re.fullmatch(number, given):
-        return "; write it without quotes"
-    if kind == "list_type" and isinstance(given, str):
-        return f"; write [{given}]" if len(given) < LONGEST_NAME else "; put it in [ ]"
-    return ""
-
-
-def _nearest_key(key: str) -> str | None:
-    """The key meant by a mistyped one: a part of it, or one that reads alike."""
-    parts = [known for known in Config.model_fields if len(known) > 1 and known.lower() in key.lower()]
-    alike = difflib.get_close_matches(key, Config.model_fields, n=1, cutoff=0.5)
-    return next(iter(parts + alike), None)
-
-
-def keys_help() -> str:
-    """Every key and what it means, a line each."""
-    width = max(map(len, Config.model_fields))
-    return "\n".join(f"  {key:<{width}}  {field.description}" for key, field in Config.model_fields.items())

@@ -18,9 +18,9 @@ from scipy.io import loadmat, savemat
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import LOCK, remove, remove_leftovers, sole_writer, write_bytes
 from CEM_Demo.images import UInt8Image, png_bytes, read_image
-from CEM_Demo.interventions import Plan
-from CEM_Demo.provenance import differences, digest_of
-from CEM_Demo.result_paths import ResultPaths
+from CEM_Demo.method.plan import Plan
+from CEM_Demo.results.paths import ResultPaths
+from CEM_Demo.results.provenance import differences, digest_of
 
 # A .mat file begins with 116 bytes of text. SciPy puts the date there, which would make equal arrays unequal files; the
 # digest of all that follows is of more use, since SciPy's reader can crash the whole process on a damaged file.

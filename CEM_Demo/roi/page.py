@@ -1,28 +1,25 @@
-"""Choose a ROI: write a page on which boxes are drawn on an image, with proposals where one is worth placing.
-
-``python -m CEM_Demo.roi IMAGE`` proposes boxes with structure; with ``--config FILE`` boxes whose structure the
-config's first network restores badly. The page is one HTML file that works offline and hands out the YAML lines.
-"""
+"""The page on which an ROI is chosen: an image, with proposals where a box is worth placing."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from CEM_Demo.command_line import exit_code
-from CEM_Demo.config import Config, load_config
+from CEM_Demo.command_line import read_config
+from CEM_Demo.config.schema import Config
 from CEM_Demo.device import use_exact_arithmetic
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import write_bytes
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image, png_bytes, read_image
-from CEM_Demo.inference.dense import DenseInference, check_output
-from CEM_Demo.metrics import to_uint8
+from CEM_Demo.inference.checks import check_output
+from CEM_Demo.inference.dense import DenseInference
+from CEM_Demo.method.metric import to_uint8
 from CEM_Demo.pages import render_page
-from CEM_Demo.preparation import prepare
-from CEM_Demo.roi_proposals import Proposal, measure_box, propose, structure_map
+from CEM_Demo.roi.proposals import Proposal, measure_box, propose, structure_map
+from CEM_Demo.run.preparation import prepare
+
+TEMPLATE = Path(__file__).parent / "templates" / "roi.html"
 
 # Without a config: the demos' ROI and blocks.
 SIDE = 32
@@ -113,7 +110,7 @@ def render(setting: Setting, proposals: list[Proposal], own: list[Proposal]) -> 
     if setting.task:
         pictures |= {"degraded": setting.task.degraded, "restored": setting.task.restored}
     return render_page(
-        "roi.html",
+        TEMPLATE,
         {"box": _box},
         setting=setting,
         width=width,
@@ -156,7 +153,7 @@ def choose(image: Path, config: Path | None, output: Path | None) -> None:
     # The image or the config, given here by mistake, would be gone.
     if page.suffix not in (".html", ".htm"):
         raise InputError(f"--output {page}: the page is an HTML file; let its name end in .html")
-    setting = config_setting(image, load_config(config)) if config else plain_setting(image)
+    setting = config_setting(image, read_config(config)) if config else plain_setting(image)
     structure = structure_map(setting.image)
     proposals = propose(structure, setting.image, setting.restored, setting.side, setting.block)
     rois = setting.task.rois if setting.task else []
@@ -164,18 +161,3 @@ def choose(image: Path, config: Path | None, output: Path | None) -> None:
     write_bytes(page, render(setting, proposals, own).encode())
     print(describe(setting, proposals, own))
     print(f"wrote {page}")
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m CEM_Demo.roi", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("image", type=Path, metavar="IMAGE", help="a clean image")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file, such as demo-SR_CEM.yml")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="the page (default: <IMAGE's stem>_ROI.html, here)")
-    arguments = parser.parse_args()
-    return exit_code(lambda: choose(arguments.image, arguments.config, arguments.output))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,17 +10,17 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from CEM_Demo.config.model_sources import ModelSource, OwnCode, WeightsFile, ZooModel
 from CEM_Demo.errors import InputError, about
-from CEM_Demo.model_sources import ModelSource, OwnCode, WeightsFile, ZooModel
 from CEM_Demo.ModelZoo import find, load_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import checkpoint_path, load_strictly, read_state_dict, sha256_of
-from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
-from CEM_Demo.ModelZoo.identification import Match, identify, with_values
-from CEM_Demo.ModelZoo.own_code import ImageOutput, build_own, weights_digest
 from CEM_Demo.ModelZoo.padding import accept_any_size
-from CEM_Demo.ModelZoo.probing import Facts, PerChannel, probe
 from CEM_Demo.ModelZoo.registry import SizeRequirement, check_scale
-from CEM_Demo.ModelZoo.spandrel_models import load_with_spandrel
+from CEM_Demo.networks.enlarging import EnlargeFirst
+from CEM_Demo.networks.identification import Match, identify, with_values
+from CEM_Demo.networks.own_code import ImageOutput, build_own, weights_digest
+from CEM_Demo.networks.probing import Facts, PerChannel, probe
+from CEM_Demo.networks.spandrel_models import load_with_spandrel
 from CEM_Demo.user_code import UserCode, blaming, load_user_code
 
 

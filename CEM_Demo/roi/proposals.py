@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image
-from CEM_Demo.metrics import psnr
+from CEM_Demo.method.metric import psnr
 
 # Over how far gradients and errors count as one structure: sigma of a Gaussian, in pixels.
 NEIGHBOURHOOD = 2.0

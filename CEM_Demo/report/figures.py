@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from io import BytesIO
 
-import cv2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
@@ -13,15 +12,14 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from CEM_Demo.effect_map import EffectMap
 from CEM_Demo.geometry import ROI
-from CEM_Demo.images import UInt8Image
+from CEM_Demo.images import ROI_COLOUR, UInt8Image, with_roi_box
+from CEM_Demo.method.effect_map import EffectMap
 
 # Effects (dB) at which the colours saturate.
 COLOUR_BOUND = {"SR": 2.5, "DN": 1.0, "DR": 2.0, "PAIR": 2.0}
 GAMMA = 1 / 1.2
 BACKDROP_WEIGHT = 0.1
-ROI_COLOUR = (0, 255, 0)
 COLOURS = {"positive": "#c62f2d", "negative": "#2f52c6", "zero": "#d9d9d9"}
 
 
@@ -61,12 +59,6 @@ def overlay(
     backdrop = np.asarray(Image.fromarray(degraded).resize((width, height), Image.Resampling.BICUBIC))
     blended = ((1 - BACKDROP_WEIGHT) * colours + BACKDROP_WEIGHT * backdrop).astype(np.uint8)
     return with_roi_box(blended, roi)
-
-
-def with_roi_box(image: UInt8Image, roi: ROI) -> UInt8Image:
-    """A copy of the image with the ROI framed in green, two pixels wide."""
-    opposite = (roi.right, roi.bottom)
-    return np.asarray(cv2.rectangle(image.copy(), (roi.left, roi.top), opposite, ROI_COLOUR, 2), dtype=np.uint8)
 
 
 def colour_bar(effect_map: EffectMap, bound: float) -> bytes:

@@ -13,9 +13,8 @@ import torch
 import torchvision
 from numpy.typing import NDArray
 
-from CEM_Demo.config import Config
+from CEM_Demo.config.schema import Config
 from CEM_Demo.geometry import ROI
-from CEM_Demo.tasks import degradation_of
 
 # Keys of a config that leave the numbers of a model on an ROI alone, or are recorded otherwise. A key that is not
 # listed counts as deciding them. Of images, patches, checkpoints and the device, what is found there is recorded, not
@@ -48,7 +47,7 @@ OTHERWISE_RECORDED = frozenset(
 def of_config(config: Config, roi: ROI) -> dict[str, Any]:
     """What of a config decides the numbers of one ROI, as JSON has it; defaults stand for what is left out."""
     decides = config.model_dump(mode="json", exclude=set(OTHERWISE_RECORDED))
-    degradation = degradation_of(config)
+    degradation = config.task_degradation
     strength: dict[str, dict[str, Any]] = {"DN": {"sigma": degradation.sigma}, "DR": {"rain": degradation.rain}}
     return {**decides, **strength.get(config.task, {}), "roi": str(roi)}
 

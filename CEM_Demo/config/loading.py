@@ -1,0 +1,122 @@
+"""From a YAML file to a validated config, or to one line that says what is wrong with it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import reprlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from CEM_Demo.config.plain_yaml import FRACTION, WHOLE_NUMBER, PlainLoader
+from CEM_Demo.config.safe_names import LONGEST_NAME
+from CEM_Demo.config.schema import Config
+from CEM_Demo.errors import InputError
+
+# What pydantic calls the alternatives of a key that takes values of several types.
+UNION_TAGS = {"list", "mapping", "str", "dict[str,any]", "literal[0,1]", "bool"}
+
+
+def load_config(
+    path: Path, overrides: Iterable[str] = (), scale_of_pairs: Callable[[Config], int] | None = None
+) -> Config:
+    """Read and check a YAML file.
+
+    Args:
+        path: of the file.
+        overrides: ``key=value`` words that replace values of the file; their values are YAML.
+        scale_of_pairs: finds the scale of the images where task PAIR leaves out ``sr``; None requires the key.
+
+    Raises:
+        InputError: names the file and the key, what is wrong with it, and the nearest fix.
+    """
+    values = _parse(path)
+    for word in overrides:
+        key, separator, text = word.partition("=")
+        if not separator:
+            raise InputError(f"--set {word}: write key=value")
+        try:
+            values[key.strip()] = yaml.load(text, PlainLoader)
+        except yaml.YAMLError as error:
+            reason = getattr(error, "problem", None) or "a character that no text has"
+            raise InputError(f"--set {key}: {reprlib.repr(text)} is not a YAML value: {reason}") from error
+    if scale_of_pairs and values.get("task") == "PAIR" and "sr" not in values:
+        values["sr"] = scale_of_pairs(_validated({**values, "sr": 1}, path))
+    return _validated(values, path)
+
+
+def _validated(values: dict[str, Any], path: Path) -> Config:
+    try:
+        return Config(**values)
+    except ValidationError as error:
+        raise InputError(f"{path}: {_explain(error)}") from error
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.load(path.read_bytes(), PlainLoader)
+    except OSError as error:
+        shipped = "demo-SR_CEM.yml, demo-DN_CEM.yml and demo-DR_CEM.yml are the shipped ones"
+        raise InputError(f"{path}: cannot read this config file ({error.strerror}); {shipped}") from error
+    except yaml.reader.ReaderError as error:
+        raise InputError(f"{path}: no text file; a config is a list of `key: value` lines in UTF-8") from error
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f" in line {where.line + 1}" if where else ""
+        problem = getattr(error, "problem", None) or error
+        if str(problem).startswith("but "):
+            problem = f"{getattr(error, 'context', '')}, {problem}"
+        raise InputError(f"{path}: not valid YAML{line}: {problem}") from error
+    if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
+        raise InputError(f"{path}: a config is a list of `key: value` lines, as in demo-SR_CEM.yml")
+    return values
+
+
+def _explain(error: ValidationError) -> str:
+    """The first complaint, in one line."""
+    # An unknown key explains a missing one: it is often the same, mistyped.
+    complaint = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
+    place = ".".join(str(part) for part in complaint["loc"] if part not in UNION_TAGS)[:LONGEST_NAME]
+    key = place.partition(".")[0]
+    kind, given = complaint["type"], complaint["input"]
+    if kind == "missing":
+        return f"the key {place} is missing ({Config.model_fields[key].description})"
+    if kind == "extra_forbidden" and place != key:
+        return f"{place} is unknown ({Config.model_fields[key].description})"
+    if kind == "extra_forbidden":
+        close = _nearest_key(key)
+        return f"unknown key {key}{f'; did you mean {close}?' if close else ''}"
+    reason = complaint["msg"].removeprefix("Value error, ")
+    if kind == "value_error":
+        return f"{key}: {reason}" if key else reason
+    wrong = f"{reason[0].lower()}{reason[1:]}, not {reprlib.repr(given)}{_nearest_fix(kind, given)}"
+    return f"{place}: {wrong} ({Config.model_fields[key].description})"
+
+
+def _nearest_fix(kind: str, given: Any) -> str:
+    """What to write instead of a value of the wrong type."""
+    if kind == "string_type" and isinstance(given, int | float | bool):
+        return "; put it in quotes"
+    number = rf"\s*({WHOLE_NUMBER}|{FRACTION})\s*"
+    if kind in ("int_type", "float_type") and isinstance(given, str) and re.fullmatch(number, given):
+        return "; write it without quotes"
+    if kind == "list_type" and isinstance(given, str):
+        return f"; write [{given}]" if len(given) < LONGEST_NAME else "; put it in [ ]"
+    return ""
+
+
+def _nearest_key(key: str) -> str | None:
+    """The key meant by a mistyped one: a part of it, or one that reads alike."""
+    parts = [known for known in Config.model_fields if len(known) > 1 and known.lower() in key.lower()]
+    alike = difflib.get_close_matches(key, Config.model_fields, n=1, cutoff=0.5)
+    return next(iter(parts + alike), None)
+
+
+def keys_help() -> str:
+    """Every key and what it means, a line each."""
+    width = max(map(len, Config.model_fields))
+    return "\n".join(f"  {key:<{width}}  {field.description}" for key, field in Config.model_fields.items())

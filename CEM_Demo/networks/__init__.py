@@ -1,0 +1,1 @@
+"""From what ``Modellist`` names to networks that are ready to run."""

@@ -1,0 +1,1 @@
+"""From results on disk to maps and one HTML page."""
