@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from CEM_Demo.results.paths import ResultPaths, check_nothing_is_shared, report_
 from CEM_Demo.results.provenance import differences, of_config
 from CEM_Demo.results.reading import Results, read_results
 from CEM_Demo.tasks import make_scene
+
+log = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html"
 
@@ -65,7 +68,7 @@ def make_report(config: Config) -> Path:
     for section in sections:
         for panel in section.panels:
             _write_pictures(result_paths(config, panel.model, section.image, section.roi), panel)
-            print(summary(panel, section.image))
+            log.info(summary(panel, section.image))
     path = report_path(config)
     image = config.Imagelist[0]
     with shared_files(result_paths(config, next(iter(config.models)), image, config.rois_of(image)[0])):

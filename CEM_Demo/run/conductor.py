@@ -40,6 +40,7 @@ def compute_effects(run: Run, progress: bool = True) -> None:
         caches = _make_caches(run)
         left = _check_caches(run, caches)
         check_networks(run, left)
+        _say_what_is_off_the_grid(run)
         for model, found in run.models.items():
             images = [subject for subject in run.subjects if (model, subject.name) in left]
             for subject in run.subjects:
@@ -84,6 +85,15 @@ def _check_caches(run: Run, caches: dict[tuple[str, str], dict[ROI, Cache]]) -> 
         for cache in caches[pair].values():
             cache.check_free()
     return left
+
+
+def _say_what_is_off_the_grid(run: Run) -> None:
+    for subject in run.subjects:
+        for roi in subject.rois:
+            if not subject.grid.is_aligned(roi):
+                log.info(
+                    "%s: ROI %s is off the block grid; every block that overlaps it is an ROI block", subject.name, roi
+                )
 
 
 def _compute_image(
