@@ -22,7 +22,7 @@ from CEM_Demo.results.provenance import OTHERWISE_RECORDED, differences, of_conf
 from CEM_Demo.run import conductor, preparation
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
-from CEM_Demo.tasks import denoising
+from CEM_Demo.tasks import denoising, deraining
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
 from killing import results
 
@@ -140,6 +140,18 @@ def test_changed_material_is_refused(
     change(tmp_path, monkeypatch)
     with pytest.raises(InputError, match=f"{expected}.*load_previous: 0.*prefix"):
         compute_effects(prepare(make_config(tmp_path, settings, load_previous=1)))
+    assert results(tmp_path / "out") == before
+
+
+def test_effects_under_the_rain_of_an_earlier_generator_are_refused(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(deraining, "GENERATOR", "version 1")
+        compute_effects(prepare(make_config(tmp_path, settings, task="DR")))
+    before = results(tmp_path / "out")
+    with pytest.raises(InputError, match="rain_generator was version 1, is now version 2.*load_previous: 0"):
+        compute_effects(prepare(make_config(tmp_path, settings, task="DR", load_previous=1)))
     assert results(tmp_path / "out") == before
 
 
