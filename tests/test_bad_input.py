@@ -148,7 +148,9 @@ KEYS: list[tuple[Settings, str]] = [
     ({"load_previous": 2}, "load_previous: "),
     ({"seed": -1}, "seed: "),
     ({"seed": 0.5}, "seed: "),
-    ({"device": "tpu"}, "device: input should be 'auto', 'cuda', 'mps' or 'cpu'"),
+    ({"device": "tpu"}, "device: 'tpu' is no device; write one of auto, cuda, cuda:1, mps, cpu"),
+    ({"device": "cuda:-1"}, "device: 'cuda:-1' is no device"),
+    ({"device": "cuda:99"}, "device: no cuda"),
     ({"device": ABSENT_DEVICE}, f"device: no {ABSENT_DEVICE} device here"),
     ({"inference": "fast"}, "inference: input should be 'auto', 'dense' or 'incremental'"),
 ]

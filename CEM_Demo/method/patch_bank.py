@@ -19,9 +19,21 @@ PACKING = "pack patches with np.savez(path, patches=...), uint8 (N, p, p, 3)"
 
 @dataclass(frozen=True)
 class PatchBank:
-    """Natural patches to intervene with: ``patches`` is N x p x p x 3 uint8 RGB."""
+    """Natural patches to intervene with.
+
+    Attributes:
+        patches: N x p x p x 3 uint8 RGB, N at least 1.
+    """
 
     patches: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        """Raises InputError where the array is none of patches."""
+        shape = self.patches.shape
+        if self.patches.dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
+            raise InputError(f"holds {self.patches.dtype} {shape}, not square RGB patches, uint8 (N, p, p, 3)")
+        if not self.patches.size:
+            raise InputError(f"holds no patches; {BUNDLED} has 10,000")
 
     def __len__(self) -> int:
         return len(self.patches)
@@ -55,13 +67,10 @@ def load_bank(path: Path) -> PatchBank:
         patches = _read_packed(path)
     else:
         raise InputError(f"patch_path: {path} does not exist; the bundled bank is {BUNDLED}")
-    if patches.dtype != np.uint8 or patches.ndim != 4 or patches.shape[1] != patches.shape[2] or patches.shape[3] != 3:
-        raise InputError(
-            f"patch_path: {path} holds {patches.dtype} {patches.shape}, not square RGB patches, uint8 (N, p, p, 3)"
-        )
-    if not patches.size:
-        raise InputError(f"patch_path: {path} holds no patches; {BUNDLED} has 10,000")
-    return PatchBank(patches)
+    try:
+        return PatchBank(patches)
+    except InputError as error:
+        raise InputError(f"patch_path: {path} {error}") from error
 
 
 def _read_folder(folder: Path) -> NDArray[np.uint8]:
