@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CEM_Demo.errors import InputError
+from CEM_Demo.files import reading
 from CEM_Demo.images import read_image
 
 BUNDLED = "CEM_Demo/patches/patches.npz"
@@ -61,16 +62,20 @@ def load_bank(path: Path) -> PatchBank:
     Raises:
         InputError: nothing there, no patches in it, or patches that are not square, RGB and all of one size.
     """
-    if path.is_dir():
-        patches = _read_folder(path)
-    elif path.is_file():
-        patches = _read_packed(path)
-    else:
-        raise InputError(f"patch_path: {path} does not exist; the bundled bank is {BUNDLED}")
+    with reading(path):
+        patches = _read_patches(path)
     try:
         return PatchBank(patches)
     except InputError as error:
         raise InputError(f"patch_path: {path} {error}") from error
+
+
+def _read_patches(path: Path) -> NDArray[np.uint8]:
+    if path.is_dir():
+        return _read_folder(path)
+    if path.is_file():
+        return _read_packed(path)
+    raise InputError(f"patch_path: {path} does not exist; the bundled bank is {BUNDLED}")
 
 
 def _read_folder(folder: Path) -> NDArray[np.uint8]:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from CEM_Demo.device import cpu_threads, describe_device, use_exact_arithmetic
-from CEM_Demo.geometry import ROI
+from CEM_Demo.geometry import ROI, image_with_rois
 from CEM_Demo.images import with_roi_box
 from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.choice import Shared
@@ -121,4 +121,5 @@ def _compute_rois(
                 cache.recover("fine", plan, part)
 
         keeper = Keeper(save, recover_fine)
-        run_stages(scope, subject.coarse, subject.fine, config.tol, effects, keeper, f"{model} {subject.name}")
+        label = f"{model} {image_with_rois(subject.name, shared.rois, of=len(subject.rois))}"
+        run_stages(scope, subject.coarse, subject.fine, config.tol, effects, keeper, label)
