@@ -17,6 +17,7 @@ from CEM_Demo.images import read_image
 from CEM_Demo.method.plan import make_plans
 from CEM_Demo.ModelZoo import checkpoints
 from CEM_Demo.report.report import make_report
+from CEM_Demo.results import provenance
 from CEM_Demo.results.paths import ResultPaths, result_paths
 from CEM_Demo.results.provenance import OTHERWISE_RECORDED, differences, of_config
 from CEM_Demo.run import conductor, preparation
@@ -84,6 +85,10 @@ def change_version(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "__version__", "1.13.0")
 
 
+def change_own_version(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "__version__", "0.9")
+
+
 MATERIAL_CHANGES: dict[str, tuple[Change, str]] = {
     "checkpoint_sha256": (change_checkpoint, r"checkpoint_sha256 was \w{12}\.\.\., is now \w{12}\.\.\."),
     "image_sha256": (change_image, "image_sha256 was"),
@@ -92,6 +97,7 @@ MATERIAL_CHANGES: dict[str, tuple[Change, str]] = {
     "plan_sha256": (change_plan, "plan_sha256 was"),
     "device": (change_device, r"device was cpu \(.*\), is now cuda \(another one\)"),
     "versions": (change_version, r"torch was .*, is now 1\.13\.0"),
+    "versions of the project": (change_own_version, r"CEM_Demo was .*, is now 0\.9"),
 }
 
 
@@ -114,7 +120,8 @@ def manifest_of(config: Config) -> dict[str, Any]:
 
 def test_every_key_of_the_provenance_is_tried_here(finished: Config) -> None:
     tried = {*CONFIG_CHANGES, *IN_THE_FOLDER, *MATERIAL_CHANGES}
-    assert set(manifest_of(finished)["provenance"]) == {*tried, "roi"} - {"w", "h", "ROI_size"}
+    not_keys = {"w", "h", "ROI_size", "versions of the project"}
+    assert set(manifest_of(finished)["provenance"]) == {*tried, "roi"} - not_keys
     assert set(Config.model_fields) == {*CONFIG_CHANGES, *IN_THE_FOLDER, *OTHERWISE_RECORDED}
 
 
