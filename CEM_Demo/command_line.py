@@ -66,12 +66,6 @@ def exit_code(work: Callable[[], None]) -> int:
     except InputError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
-    except OSError as error:
-        # Of a file that the user named, in a place where the system does not allow it.
-        if error.filename is None:
-            raise
-        print(f"error: {one_line(f'{error.filename}: {error.strerror}')}", file=sys.stderr)
-        return 2
     return 0
 
 

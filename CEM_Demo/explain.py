@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
+from CEM_Demo.config.settings import Settings
 from CEM_Demo.device import exact_arithmetic, pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, grid_of
@@ -37,7 +38,7 @@ from CEM_Demo.inference.choice import choose_inference
 from CEM_Demo.method.effect_map import EffectMap, make_effect_map
 from CEM_Demo.method.intervention import NaturalPatches
 from CEM_Demo.method.measurements import Measurements
-from CEM_Demo.method.patch_bank import PatchBank, load_bank
+from CEM_Demo.method.patch_bank import load_bank
 from CEM_Demo.method.plan import make_plans
 from CEM_Demo.report.figures import COLOUR_BOUND, map_figure
 from CEM_Demo.run.experiment import Experiment
@@ -93,27 +94,6 @@ class Explanation:
         return map_figure(self.effect_map, self.scene.degraded, self.roi, self.block, shape, COLOUR_BOUND[self.task])
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How blocks are tried; the names and meanings are those of the config's keys.
-
-    Attributes:
-        block: side of a block in full-resolution pixels, a multiple of the scale.
-        tol: dB.
-        bank: patches to intervene with; None takes the bundled ones.
-    """
-
-    block: int = 8
-    coarse_num: int = 3
-    fine_num: int = 50
-    tol: float = 0.01
-    seed: int = 0
-    bank: PatchBank | None = None
-    device: str = "auto"
-    inference: str = "auto"
-    batch_size: int | None = None
-
-
 DEFAULT = Settings()
 
 
@@ -149,20 +129,21 @@ def explain_rois(
         image_name: the draws and the rain depend on it, as they do on the file's name in a run from a config.
 
     Raises:
-        InputError: an ROI reaches out of the image, the block is no multiple of the scale, or the network returns
-            something else than an image of the right size.
+        InputError: an argument is of the wrong kind, an ROI reaches out of the image, the block is no multiple of the
+            scale, or the network returns something else than an image of the right size.
     """
+    _check_image(image)
     scene = make_scene(degradation, image, image_name)
     height, width = scene.ground_truth.shape[:2]
-    for roi in rois:
-        if roi.left < 0 or roi.top < 0 or roi.right > width or roi.bottom > height:
-            raise InputError(f"ROI {roi} reaches out of the image of {width} x {height} pixels")
+    _check_rois(rois, height, width)
     if settings.block % scene.scale:
         raise InputError(f"block {settings.block} is no multiple of the scale {scene.scale}")
-    grid = grid_of(scene.degraded, settings.block // scene.scale, scene.scale)
-    bank = settings.bank or load_bank(BUNDLED_BANK)
-    coarse, fine = make_plans(settings.seed, image_name, grid.shape, settings.coarse_num, settings.fine_num, len(bank))
+    if settings.block > min(height, width):
+        raise InputError(f"block {settings.block} is larger than the image of {width} x {height} pixels; try 8")
     device = pick_device(settings.device)
+    grid = grid_of(scene.degraded, settings.block // scene.scale, scene.scale)
+    bank = settings.bank if settings.bank is not None else load_bank(BUNDLED_BANK)
+    coarse, fine = make_plans(settings.seed, image_name, grid.shape, settings.coarse_num, settings.fine_num, len(bank))
     explanations = {}
     for group in choose_inference(network, scene.degraded, rois, grid.block, device, settings.inference):
         restored = group.inference.baseline()
@@ -176,3 +157,20 @@ def explain_rois(
             effect_map = make_effect_map(of_roi.origin, of_roi.rounds.values(), settings.tol, grid.overlaps(roi))
             explanations[roi] = Explanation(of_roi, effect_map, roi, settings.block, scene, degradation.task)
     return [explanations[roi] for roi in rois]
+
+
+def _check_image(image: UInt8Image) -> None:
+    if not isinstance(image, np.ndarray):
+        raise InputError(f"image: a {type(image).__name__}, not a NumPy array; read_image(path) gives one")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise InputError(f"image: {image.dtype} {image.shape}, not RGB of 8 bits, uint8 (H, W, 3)")
+
+
+def _check_rois(rois: Sequence[ROI], height: int, width: int) -> None:
+    if not rois:
+        raise InputError("rois: no ROI is given")
+    for roi in rois:
+        if roi.width < 1 or roi.height < 1:
+            raise InputError(f"ROI {roi} holds no pixel")
+        if roi.left < 0 or roi.top < 0 or roi.right > width or roi.bottom > height:
+            raise InputError(f"ROI {roi} reaches out of the image of {width} x {height} pixels")

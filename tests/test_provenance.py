@@ -17,6 +17,7 @@ from CEM_Demo.images import read_image
 from CEM_Demo.method.plan import make_plans
 from CEM_Demo.ModelZoo import checkpoints
 from CEM_Demo.report.report import make_report
+from CEM_Demo.results import provenance
 from CEM_Demo.results.manifest import Manifest, read_manifest
 from CEM_Demo.results.mat_files import mat_bytes
 from CEM_Demo.results.paths import ResultPaths, result_paths
@@ -24,7 +25,7 @@ from CEM_Demo.results.provenance import OTHERWISE_RECORDED, differences, of_conf
 from CEM_Demo.run import conductor, preparation
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
-from CEM_Demo.tasks import denoising
+from CEM_Demo.tasks import denoising, deraining
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
 from killing import results
 
@@ -86,6 +87,10 @@ def change_version(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "__version__", "1.13.0")
 
 
+def change_own_version(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "__version__", "0.9")
+
+
 MATERIAL_CHANGES: dict[str, tuple[Change, str]] = {
     "checkpoint_sha256": (change_checkpoint, r"checkpoint_sha256 was \w{12}\.\.\., is now \w{12}\.\.\."),
     "image_sha256": (change_image, "image_sha256 was"),
@@ -94,6 +99,7 @@ MATERIAL_CHANGES: dict[str, tuple[Change, str]] = {
     "plan_sha256": (change_plan, "plan_sha256 was"),
     "device": (change_device, r"device was cpu \(.*\), is now cuda \(another one\)"),
     "versions": (change_version, r"torch was .*, is now 1\.13\.0"),
+    "versions of the project": (change_own_version, r"CEM_Demo was .*, is now 0\.9"),
 }
 
 
@@ -116,7 +122,8 @@ def manifest_of(config: Config) -> Manifest:
 
 def test_every_key_of_the_provenance_is_tried_here(finished: Config) -> None:
     tried = {*CONFIG_CHANGES, *IN_THE_FOLDER, *MATERIAL_CHANGES}
-    assert set(manifest_of(finished).provenance) == {*tried, "roi"} - {"w", "h", "ROI_size"}
+    not_keys = {"w", "h", "ROI_size", "versions of the project"}
+    assert set(manifest_of(finished).provenance) == {*tried, "roi"} - not_keys
     assert set(Config.model_fields) == {*CONFIG_CHANGES, *IN_THE_FOLDER, *OTHERWISE_RECORDED}
 
 
@@ -142,6 +149,18 @@ def test_changed_material_is_refused(
     change(tmp_path, monkeypatch)
     with pytest.raises(InputError, match=f"{expected}.*load_previous: 0.*prefix"):
         compute_effects(prepare(make_config(tmp_path, settings, load_previous=1)))
+    assert results(tmp_path / "out") == before
+
+
+def test_effects_under_the_rain_of_an_earlier_generator_are_refused(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(deraining, "GENERATOR", "version 1")
+        compute_effects(prepare(make_config(tmp_path, settings, task="DR")))
+    before = results(tmp_path / "out")
+    with pytest.raises(InputError, match="rain_generator was version 1, is now version 2.*load_previous: 0"):
+        compute_effects(prepare(make_config(tmp_path, settings, task="DR", load_previous=1)))
     assert results(tmp_path / "out") == before
 
 

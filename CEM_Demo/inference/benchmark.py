@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from CEM_Demo.device import DEVICES, exact_arithmetic, pick_device
+from CEM_Demo.device import DEVICES, check_device_name, exact_arithmetic, pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import read_image
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", choices=MODELS, help="only this task's models")
     parser.add_argument("--models", nargs="+", help="models of the task instead of those of the demos")
-    parser.add_argument("--device", choices=DEVICES, default="auto")
+    parser.add_argument("--device", type=check_device_name, default="auto", help=f"one of {DEVICES}")
     parser.add_argument("--blocks", type=int, default=8, help="how many blocks to measure (default: %(default)s)")
     parser.add_argument("--rois", type=int, help="compare so many ROIs in a row, together and one by one")
     chosen = parser.parse_args(arguments)

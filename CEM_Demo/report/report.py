@@ -12,7 +12,7 @@ import yaml
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import remove_leftovers, sole_writer, write_bytes
-from CEM_Demo.geometry import ROI, grid_of
+from CEM_Demo.geometry import ROI, grid_of, image_with_rois
 from CEM_Demo.images import UInt8Image, png_bytes, read_image
 from CEM_Demo.method.effect_map import EffectMap, make_effect_map
 from CEM_Demo.pages import render_page
@@ -68,7 +68,8 @@ def make_report(config: Config) -> Path:
     for section in sections:
         for panel in section.panels:
             _write_pictures(result_paths(config, panel.model, section.image, section.roi), panel)
-            log.info(summary(panel, section.image))
+            rois = len(config.rois_of(section.image))
+            log.info(summary(panel, image_with_rois(section.image, [section.roi], of=rois)))
     path = report_path(config)
     image = config.Imagelist[0]
     with shared_files(result_paths(config, next(iter(config.models)), image, config.rois_of(image)[0])):
@@ -150,11 +151,11 @@ def _write_pictures(paths: ResultPaths, panel: Panel) -> None:
             write_bytes(path, content)
 
 
-def summary(panel: Panel, image: str) -> str:
-    """The range of a map in one line."""
+def summary(panel: Panel, where: str) -> str:
+    """The range of a map in one line; ``where`` names its image, and its ROI if need be."""
     lowest, highest = panel.effect_map.lowest, panel.effect_map.highest
     return (
-        f"{panel.model} on {image}: effects from {highest.effect:.2f} dB (row {highest.row}, column {highest.column}) "
+        f"{panel.model} on {where}: effects from {highest.effect:.2f} dB (row {highest.row}, column {highest.column}) "
         f"to {lowest.effect:.2f} dB (row {lowest.row}, column {lowest.column})"
     )
 

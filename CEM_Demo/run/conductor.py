@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from CEM_Demo.device import cpu_threads, describe_device, exact_arithmetic
-from CEM_Demo.geometry import ROI
+from CEM_Demo.geometry import ROI, image_with_rois
 from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.choice import Shared
 from CEM_Demo.method.intervention import NaturalPatches
@@ -125,7 +125,7 @@ def _compute_group(run: Run, model: str, subject: Subject, group: Shared, caches
     pictures = Pictures(scene.ground_truth, scene.degraded, picture)
     # Nothing is written before here: a network that does not work leaves no trace.
     with open_session(caches, fresh, pictures, bool(run.config.load_previous)) as session:
-        label = f"{model} {subject.name}{' ' + ' '.join(map(str, group.rois)) if run.config.rois else ''}"
+        label = f"{model} {image_with_rois(subject.name, group.rois, of=len(subject.rois))}"
         run_stages(
             experiment,
             subject.coarse,

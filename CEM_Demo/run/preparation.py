@@ -16,6 +16,7 @@ from torch import nn
 from CEM_Demo.config.schema import Config
 from CEM_Demo.device import pick_device
 from CEM_Demo.errors import InputError
+from CEM_Demo.files import writing
 from CEM_Demo.geometry import ROI, Grid, grid_of
 from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.inference.checks import check_network
@@ -98,7 +99,8 @@ def _check_block(side: int, image: UInt8Image, name: str) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    with writing(folder):
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
     if not existing.is_dir():
         raise InputError(f"output_dir: {existing} is not a folder; give another output_dir")
     if not os.access(existing, os.W_OK | os.X_OK):
