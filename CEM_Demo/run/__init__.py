@@ -1,0 +1,1 @@
+"""Conducts: from a config to effects on disk."""
