@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from CEM_Demo.method.allocation import PRECISIONS, Rule, allocate
 from CEM_Demo.method.extremes import balanced_draws
 from CEM_Demo.method.replay import Population, error_at_passes, passes_at_error, replay_rules
 from CEM_Demo.method.screening import audit_groups, live_blocks, predict_deviation, revive
-from CEM_Demo.method.stratified_draws import LEVELS, Draws, Sequence, color_order, make_sequence
+from CEM_Demo.method.stratified_draws import LEVELS, Draws, StratifiedSequence, color_order, make_sequence
 from CEM_Demo.run.sampling_benchmark import main
 
 BANK = Path(__file__).parents[1] / "CEM_Demo" / "patches" / "patches.npz"
@@ -23,7 +24,7 @@ TOL = 0.01
 seeds = st.integers(0, 2**32 - 1)
 
 
-def in_place(size: int, seed: int = 0, image: str = "photo.png") -> Sequence:
+def in_place(size: int, seed: int = 0, image: str = "photo.png") -> StratifiedSequence:
     """A sequence over a bank that stands in its order already, so that patches are places."""
     return make_sequence(seed, image, np.arange(size))
 
@@ -110,6 +111,7 @@ def test_the_order_of_the_bundled_bank_makes_means_of_colors_vary_far_less() -> 
     with np.load(BANK) as bank:
         colors = bank["patches"].mean(axis=(1, 2))
     order = color_order(colors)
+    assert sha256(order.astype("<i8").tobytes()).hexdigest().startswith("459af106b890c50f")
     assert (np.sort(order) == np.arange(len(colors))).all()
     blocks, draws = np.indices((1000, 16))
     means = colors[make_sequence(0, "photo.png", order).draw(blocks, draws).patches].mean(axis=1)
@@ -258,6 +260,7 @@ def test_replay_counts_passes_and_errors_of_both_rules() -> None:
     assert published.outside - published.reached == 3 * 44
     assert adaptive[0].reached < adaptive[1].reached < published.reached
     assert adaptive[1].rmse < published.rmse
+    assert 93 <= published.coverage <= 97 and 93 <= adaptive[1].coverage <= 99
     again = replay_rules(small_population(), rules, 3, 50, 4, 0)
     assert again == (published, adaptive)
 

@@ -68,7 +68,7 @@ def allocate(
         live: rows x columns, True for the blocks that get draws at all.
         rule: when a block has enough.
     """
-    recorded = np.where(tried.all(axis=-1), tried.shape[-1], np.argmin(tried, axis=-1))
+    recorded = np.logical_and.accumulate(tried, axis=-1).sum(axis=-1)
     units = np.rint(np.where(tried, draws, 0.0) / UNIT).astype(np.int64)
     wanted = np.where(live, min(rule.first, rule.most), 0)
     while (recorded >= wanted).all():

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CEM_Demo.method.allocation import Rule, allocate
+from CEM_Demo.method.intervals import Estimates, estimate, estimate_stratified
 from CEM_Demo.method.screening import audit_groups, live_blocks
 from CEM_Demo.method.stratified_draws import color_order, make_sequence
 
+VARYING = 0.3  # of the tolerance, the standard deviation of draws that have something to cover
 SCREEN_PASSES = 2  # a forward and a backward pass
 
 
@@ -46,11 +48,13 @@ class Replayed:
 
     Attributes:
         effects: rows x columns float64, dB, before the tolerance.
+        estimates: of the draws that intervals are made of: the fine ones, or the stratified ones.
         passes: rows x columns int64, the interventions on each block.
         overhead: passes on no block of their own, of the screen and its audit.
     """
 
     effects: NDArray[np.float64]
+    estimates: Estimates
     passes: NDArray[np.int64]
     overhead: int = 0
 
@@ -67,6 +71,7 @@ class Scores:
         wrong_class: percent of the blocks whose class (hurts, zero, helps by ``tol``) is not that of the truth.
         wrong_sign: percent of the blocks that help instead of hurting, or the reverse.
         pie: percentage points of the blocks, mean error of the shares that hurt and that help.
+        coverage: percent of the intervals that hold the truth, of blocks whose draws vary; nominally 95.
     """
 
     whole: float
@@ -76,16 +81,18 @@ class Scores:
     wrong_class: float
     wrong_sign: float
     pie: float
+    coverage: float
 
 
 def replay_published(population: Population, coarse_num: int, fine_num: int, tol: float, seed: int) -> Replayed:
     """Replay the published rule: coarse draws everywhere, fine draws where one of them reaches ``tol`` (dB)."""
     random = np.random.default_rng(seed)
     coarse = _independent(population, coarse_num, random)
-    passing = (np.abs(coarse) >= tol).any(axis=-1)
+    passing = (np.abs(coarse) >= tol).any(axis=-1, keepdims=True)
     fine = _independent(population, fine_num, random)
-    effects = np.where(passing, fine.mean(axis=-1), coarse.mean(axis=-1))
-    return Replayed(effects, np.where(passing, coarse_num + fine_num, coarse_num))
+    estimates = estimate(fine, np.broadcast_to(passing, fine.shape))
+    effects = np.where(estimates.count > 0, estimates.mean, coarse.mean(axis=-1))
+    return Replayed(effects, estimates, coarse_num + estimates.count)
 
 
 def replay_adaptive(population: Population, order: NDArray[np.int64], rule: Rule, seed: int) -> Replayed:
@@ -101,12 +108,12 @@ def replay_adaptive(population: Population, order: NDArray[np.int64], rule: Rule
     """
     tried = population.reached & ~population.roi
     live = tried if population.predicted is None else tried & live_blocks(population.predicted, rule.tol)
-    draws = _stratified(population, order, rule.most, seed)
+    draws, positions = _stratified(population, order, rule.most, seed)
     count = allocate(draws, np.ones(draws.shape, np.bool_), population.predicted, live, rule).wanted
-    taken = np.arange(rule.most) < count[..., None]
-    effects = np.where(taken, draws, 0.0).sum(axis=-1) / np.maximum(count, 1)
+    estimates = estimate_stratified(draws, np.arange(rule.most) < count[..., None], positions)
     audits = int(audit_groups(tried & ~live).max()) + 1
-    return Replayed(effects, count, audits + (0 if population.predicted is None else SCREEN_PASSES))
+    overhead = audits + (0 if population.predicted is None else SCREEN_PASSES)
+    return Replayed(np.where(live, estimates.mean, 0.0), estimates, count, overhead)
 
 
 def score(population: Population, runs: Sequence[Replayed], tol: float) -> Scores:
@@ -124,6 +131,7 @@ def score(population: Population, runs: Sequence[Replayed], tol: float) -> Score
         wrong_class=100 * float((found != right).mean()),
         wrong_sign=100 * float((found * right < 0).mean()),
         pie=100 * float(np.mean(shares)),
+        coverage=100 * _coverage(population, runs, tol),
     )
 
 
@@ -170,12 +178,24 @@ def _independent(population: Population, count: int, random: np.random.Generator
     return np.take_along_axis(population.effects, taken, axis=-1)
 
 
-def _stratified(population: Population, order: NDArray[np.int64], count: int, seed: int) -> NDArray[np.float64]:
-    """Make the first ``count`` stratified draws of each block: rows x columns x count, dB."""
-    rows, columns, _ = population.effects.shape
-    blocks, numbers = np.indices((rows * columns, count))
-    taken = make_sequence(seed, "replay", order).draw(blocks, numbers).patches
-    return np.take_along_axis(population.effects, taken.reshape(rows, columns, count), axis=-1)
+def _stratified(
+    population: Population, order: NDArray[np.int64], count: int, seed: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Make the first ``count`` stratified draws of each block: rows x columns x count, in dB, and their positions."""
+    shape = *population.roi.shape, count
+    blocks, numbers = np.indices((population.roi.size, count))
+    drawn = make_sequence(seed, "replay", order).draw(blocks, numbers)
+    draws = np.take_along_axis(population.effects, drawn.patches.reshape(shape), axis=-1)
+    return draws, drawn.positions.reshape(shape)
+
+
+def _coverage(population: Population, runs: Sequence[Replayed], tol: float) -> float:
+    """Give the share of intervals that hold the truth, of the blocks outside the ROI whose draws vary; NaN for none."""
+    truth = population.effects.mean(axis=-1)
+    varying = (population.effects.std(axis=-1) > VARYING * tol) & ~population.roi
+    held = [(run.estimates.low <= truth) & (truth <= run.estimates.high) for run in runs]
+    counted = [varying & (run.estimates.count > 1) for run in runs]
+    return float(np.sum(np.logical_and(held, counted)) / np.sum(counted)) if np.any(counted) else np.nan
 
 
 def _classes(effects: NDArray[np.float64], tol: float) -> NDArray[np.int64]:

@@ -39,7 +39,7 @@ class Draws:
 
 
 @dataclass(frozen=True)
-class Sequence:
+class StratifiedSequence:
     """The stratified draws of all blocks of an image, made when they are asked for.
 
     Attributes:
@@ -103,7 +103,7 @@ class Sequence:
         return generator.random_raw(surplus + end - begin)[surplus:]
 
 
-def make_sequence(seed: int, image_name: str, order: NDArray[np.int64]) -> Sequence:
+def make_sequence(seed: int, image_name: str, order: NDArray[np.int64]) -> StratifiedSequence:
     """Make the stratified draws of an image; all models of the image share them.
 
     Args:
@@ -113,7 +113,7 @@ def make_sequence(seed: int, image_name: str, order: NDArray[np.int64]) -> Seque
     """
     name = int.from_bytes(hashlib.sha256(image_name.encode()).digest()[:16], "little")
     key = np.random.SeedSequence([seed, name, STAGE]).generate_state(2, np.uint64)
-    return Sequence(key.astype(np.uint64), order)
+    return StratifiedSequence(key.astype(np.uint64), order)
 
 
 def color_order(colors: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -58,8 +58,8 @@ def print_tables(paths: Sequence[Path], tol: float, repetitions: int, seed: int)
         truth = population.effects.mean(axis=-1)[~population.roi]
         matter = f"{int((abs(truth) >= tol).sum())} of {truth.size} blocks outside the ROI matter"
         print(f"\n{path.name}: {population.effects.shape[-1]} patches, {matter}\n")
-        print(_line(["rule", *PASSES.values(), "RMSE (dB)", "class (%)", "sign (%)", "pie (points)"]))
-        print(_line(["---"] * 8))
+        print(_line(["rule", *PASSES.values(), "RMSE (dB)", "class (%)", "sign (%)", "pie (points)", "covered (%)"]))
+        print(_line(["---"] * 9))
         for name, scores in zip(["published", *SWEEP], [published, *adaptive], strict=True):
             print(_line([name, *_cells(scores)]))
         print("\nAdaptive draws at the published rule's error: how many times fewer passes")
@@ -98,7 +98,8 @@ def read_population(path: Path) -> Population:
 
 def _cells(scores: Scores) -> list[str]:
     passes = [f"{getattr(scores, kind):,.0f}" for kind in PASSES]
-    return [*passes, f"{scores.rmse:.4f}", f"{scores.wrong_class:.2f}", f"{scores.wrong_sign:.2f}", f"{scores.pie:.2f}"]
+    shares = (scores.wrong_class, scores.wrong_sign, scores.pie)
+    return [*passes, f"{scores.rmse:.4f}", *(f"{share:.2f}" for share in shares), f"{scores.coverage:.1f}"]
 
 
 def _saved(published: Scores, adaptive: Sequence[Scores], kind: str, error: str) -> str:
