@@ -24,7 +24,7 @@ WORDS_PER_DRAW = 2  # where in its stratum the draw lies, and its noise
 
 
 @dataclass(frozen=True)
-class Draws:
+class DrawnPatches:
     """Some draws; every array is of the shape that was asked for.
 
     Attributes:
@@ -50,7 +50,7 @@ class StratifiedSequence:
     key: NDArray[np.uint64]
     order: NDArray[np.int64]
 
-    def draw(self, blocks: NDArray[np.integer], draws: NDArray[np.integer]) -> Draws:
+    def draw(self, blocks: NDArray[np.integer], draws: NDArray[np.integer]) -> DrawnPatches:
         """Make the draws of the given numbers of the given blocks, two arrays of one shape.
 
         A draw depends on the seed, the image, its block and its number alone.
@@ -67,7 +67,7 @@ class StratifiedSequence:
         positions = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
         # The product of 32 bits and the size of the bank fits a word: the floor is exact.
         places = ((words >> np.uint64(32)) * np.uint64(len(self.order))) >> np.uint64(32)
-        return Draws(positions.reshape(shape), self.order[places].reshape(shape), noise.reshape(shape))
+        return DrawnPatches(positions.reshape(shape), self.order[places].reshape(shape), noise.reshape(shape))
 
     def _strata(self, blocks: NDArray[np.int64], draws: NDArray[np.int64]) -> NDArray[np.uint64]:
         """Give the strata of some draws: the bits of the draw reversed, each flipped by its node of the tree."""
