@@ -7,11 +7,12 @@ extend them. The mean of a block's draws then varies two to three times less tha
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from CEM_Demo.method.plan import number_of_name
 
 LEVELS = 9  # 512 strata, more than the draws of a block
 STAGE = 2  # after the coarse and the fine stage of the published plan, in the seeds of the streams
@@ -111,8 +112,7 @@ def make_sequence(seed: int, image_name: str, order: NDArray[np.int64]) -> Strat
         image_name: name of the image's file.
         order: from :func:`color_order`.
     """
-    name = int.from_bytes(hashlib.sha256(image_name.encode()).digest()[:16], "little")
-    key = np.random.SeedSequence([seed, name, STAGE]).generate_state(2, np.uint64)
+    key = np.random.SeedSequence([seed, number_of_name(image_name), STAGE]).generate_state(2, np.uint64)
     return StratifiedSequence(key.astype(np.uint64), order)
 
 
