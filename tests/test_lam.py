@@ -19,15 +19,16 @@ from CEM_Demo.attribution.diffusion import absolute_map, diffusion_index, gini_c
 from CEM_Demo.attribution.lent_network import lent
 from CEM_Demo.attribution.objective import Objective, sum_of_magnitudes
 from CEM_Demo.attribution.pictures import (
+    WINDOW_COLOR,
     blend,
     density_picture,
     enlarged_input,
     kernel_density,
     map_picture,
-    with_window,
 )
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, Grid
+from CEM_Demo.images import with_roi_box
 from CEM_Demo.ModelZoo import checkpoints, load_network
 from conftest import Tiny, photograph
 from shared_material import SHARED, needs
@@ -36,7 +37,15 @@ GOLDEN = SHARED / "golden_lam"
 WINDOW = ROI.square(6, 5, 8)
 
 # The small networks and images. All cases take minutes, and the rest is for those who have them.
-QUICK = {"DnCNN_kodim08_dn_1", "EDSR-Demo_woman_odd_0", "PReNet_kodim08_dr_0", "RFDN_woman_odd_1", "RFDN_bird_wide_1"}
+QUICK = {
+    "DnCNN_kodim08_dn_1",
+    "EDSR-Demo_woman_odd_0",
+    "PAN_bird_wide_1",
+    "PReNet_kodim08_dr_0",
+    "RFDN_bird_wide_1",
+    "RFDN_woman_odd_1",
+    "SRResNet-Demo_woman_odd_1",
+}
 RECORDED = json.loads((GOLDEN / "INDEX.json").read_text())["cases"] if GOLDEN.exists() else []
 CASES = [
     pytest.param(case, id=name, marks=() if name in QUICK else pytest.mark.slow)
@@ -225,14 +234,16 @@ def test_another_device_gets_a_copy() -> None:
         assert same is network
 
 
-def test_a_caller_without_gradients_gets_them_all_the_same() -> None:
-    expected = lam(tiny(), photograph(16, 16), ROI.square(4, 4, 6), 1)
+def test_inference_mode_is_in_nobodys_way() -> None:
+    image, roi = photograph(16, 16), ROI.square(4, 4, 6)
+    expected = lam(tiny(), image, roi, 1)
+    network = tiny()
     with torch.inference_mode():
-        found = lam(tiny_made_before, photograph(16, 16), ROI.square(4, 4, 6), 1)
-    np.testing.assert_array_equal(found.attribution, expected.attribution)
-
-
-tiny_made_before = tiny()
+        made_within = tiny()
+        called_within = lam(network, image, roi, 1)
+    for found in (called_within, lam(made_within, image, roi, 1)):
+        np.testing.assert_array_equal(found.attribution, expected.attribution)
+    assert all(weight.requires_grad for weight in made_within.parameters())
 
 
 def test_a_network_of_double_precision_agrees_with_one_of_single_precision() -> None:
@@ -467,7 +478,7 @@ def test_pictures_are_the_published_ones(case: str) -> None:
     backdrop = enlarged_input(image["lr_uint8"], 4)
     drawn, smooth = map_picture(recorded["map"], 4), density_picture(recorded["kde"], 4)
     found = {
-        "position": with_window(image["hr_uint8"], ROI.square(left, top, side)),
+        "position": with_roi_box(image["hr_uint8"], ROI.square(left, top, side), WINDOW_COLOR),
         "abs": drawn,
         "blend_abs": blend(drawn, backdrop),
         "blend_kde": blend(smooth, backdrop),

@@ -16,27 +16,30 @@ def lent(network: nn.Module, device: torch.device | None) -> Iterator[tuple[nn.M
     """Lend a network in evaluation mode with its weights frozen.
 
     Yields:
-        The network, and an empty tensor of the device and type that it takes. On another device than its own, a copy
-        is lent.
+        The network, and an empty tensor of the device and type that it takes. It is a copy where ``device`` is another
+        than the network's own, or where the weights were made in inference mode, since autograd takes none of those.
     """
     sample = _sample_of(network)
-    if device is not None and (moved := sample.to(device)).device != sample.device:
-        network, sample = copy.deepcopy(network).to(device), moved
-    trained = [(weight, weight.requires_grad) for weight in network.parameters()]
-    modes = [(module, module.training) for module in network.modules()]
-    try:
-        network.eval().requires_grad_(False)
-        with torch.inference_mode(False), torch.enable_grad():
-            yield network, sample
-    finally:
-        for weight, requires_grad in trained:
-            weight.requires_grad_(requires_grad)
-        for module, training in modes:
-            module.training = training
+    moved = sample if device is None else sample.to(device)
+    with torch.inference_mode(False), torch.enable_grad():
+        if moved.device != sample.device or any(weight.is_inference() for weight in network.parameters()):
+            network = copy.deepcopy(network).to(moved.device)
+        weights = [(weight, weight.requires_grad) for weight in network.parameters()]
+        modes = [(module, module.training) for module in network.modules()]
+        try:
+            network.eval()
+            for weight, _ in weights:
+                weight.requires_grad_(False)
+            yield network, moved
+        finally:
+            for weight, requires_grad in weights:
+                weight.requires_grad_(requires_grad)
+            for module, training in modes:
+                module.training = training
 
 
 def _sample_of(network: nn.Module) -> Tensor:
-    """An empty tensor on the device and of the type of the network's weights; a network without takes float32."""
+    """Return an empty tensor on the device and of the type of the weights; without any, a float32 one on the CPU."""
     for weight in chain(network.parameters(), network.buffers()):
         if weight.is_floating_point():
             return torch.empty(0, dtype=weight.dtype, device=weight.device)

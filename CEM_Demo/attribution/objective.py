@@ -90,8 +90,8 @@ class Objective:
         if gradients is None:
             raise InputError(_without_gradient("its output does not depend on its input"))
         return Evaluation(
-            values.detach().to("cpu", torch.float64).numpy(),
-            gradients.to("cpu", torch.float32).numpy(),
+            values.detach().cpu().numpy().astype(np.float64),
+            gradients.float().cpu().numpy(),
             output[-1].detach(),
         )
 

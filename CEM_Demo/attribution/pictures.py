@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import warnings
 
-import cv2
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
@@ -17,7 +16,7 @@ from scipy.stats import gaussian_kde
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
-from CEM_Demo.images import UInt8Image
+from CEM_Demo.images import UInt8Image, with_roi_box
 
 WINDOW_COLOR = (255, 0, 0)
 # The cost of a density grows with the square of the pixels: 1.5 s at 128 x 128, 25 s at 256 x 256.
@@ -66,12 +65,6 @@ def blend(picture: UInt8Image, backdrop: UInt8Image) -> UInt8Image:
     return (0.5 * picture + 0.5 * backdrop).astype(np.uint8)
 
 
-def with_window(picture: UInt8Image, roi: ROI) -> UInt8Image:
-    """Return a copy of the picture with the window framed in red, two pixels wide."""
-    framed = cv2.rectangle(picture.copy(), (roi.left, roi.top), (roi.right, roi.bottom), WINDOW_COLOR, 2)
-    return np.asarray(framed, dtype=np.uint8)
-
-
 def enlarged_input(image: UInt8Image, scale: int) -> UInt8Image:
     """Enlarge the network's input bicubically to the size of its output."""
     return _enlarged(image, scale)
@@ -94,7 +87,7 @@ def map_row(
     backdrop = enlarged_input(image, scale)
     drawn = map_picture(values, scale)
     panels = {
-        "input and window": with_window(backdrop, roi),
+        "input and window": with_roi_box(backdrop, roi, WINDOW_COLOR),
         "LAM": drawn,
         "LAM over the input": blend(drawn, backdrop),
     }
