@@ -33,7 +33,7 @@ from CEM_Demo.attribution.blur_path import STEPS, Step, path_step, steps_that_ch
 from CEM_Demo.attribution.diffusion import absolute_map, diffusion_index, gini_coefficient, pixels_involved, signed_map
 from CEM_Demo.attribution.lent_network import lent
 from CEM_Demo.attribution.objective import Objective
-from CEM_Demo.device import use_exact_arithmetic
+from CEM_Demo.device import exact_arithmetic
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image
@@ -137,8 +137,7 @@ def lam(
             ``scale`` says, no gradient passes through the network, or the attribution is zero everywhere.
     """
     _check(image, roi, scale)
-    use_exact_arithmetic()
-    with lent(network, device) as (net, sample):
+    with exact_arithmetic(), lent(network, device) as (net, sample):
         attribution, objective, restored = _integrate(Objective(net, sample, roi, scale), image)
     if not attribution.sum(axis=0).any():
         raise InputError(
