@@ -36,13 +36,11 @@ from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.choice import choose_inference
 from CEM_Demo.method.effect_map import EffectMap, make_effect_map
-from CEM_Demo.method.intervention import NaturalPatches
 from CEM_Demo.method.measurements import Measurements
 from CEM_Demo.method.patch_bank import load_bank
-from CEM_Demo.method.plan import make_plans
 from CEM_Demo.report.figures import COLOUR_BOUND, map_figure
 from CEM_Demo.run.experiment import Experiment
-from CEM_Demo.run.stages import run_stages
+from CEM_Demo.run.sampling import make_sampling
 from CEM_Demo.tasks import Degradation, Scene, make_scene
 
 BUNDLED_BANK = Path(__file__).parent / "patches" / "patches.npz"
@@ -143,18 +141,17 @@ def explain_rois(
     device = pick_device(settings.device)
     grid = grid_of(scene.degraded, settings.block // scene.scale, scene.scale)
     bank = settings.bank if settings.bank is not None else load_bank(BUNDLED_BANK)
-    plans = make_plans(settings.seed, image_name, grid.shape, settings.coarse_num, settings.fine_num, len(bank))
+    sampling = make_sampling(settings, image_name, grid.shape, bank)
     explanations = {}
     for group in choose_inference(network, scene.degraded, rois, grid.block, device, settings.inference):
         restored = group.inference.baseline()
         check_output(restored, (height, width), "the network")
-        patches = NaturalPatches(bank, grid.block, scene.degrade_patches)
-        experiment = Experiment(group, scene.ground_truth, grid, patches)
+        experiment = Experiment(network, group, scene, grid, bank, device)
         batch_size = settings.batch_size or group.inference.automatic_batch_size()
-        measurements = experiment.fresh_measurements(restored, plans, batch_size)
-        run_stages(experiment, plans, settings.tol, measurements)
+        measurements = experiment.fresh_measurements(restored, sampling.room, batch_size)
+        sampling.run(experiment, measurements)
         for roi, of_roi in zip(group.rois, measurements, strict=True):
-            effect_map = make_effect_map(of_roi.origin, of_roi.rounds.values(), settings.tol, grid.overlaps(roi))
+            effect_map = make_effect_map(of_roi.origin, of_roi.rounds, settings.tol, grid.overlaps(roi))
             explanations[roi] = Explanation(of_roi, effect_map, roi, settings.block, scene, degradation.task)
     return [explanations[roi] for roi in rois]
 

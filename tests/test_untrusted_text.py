@@ -268,7 +268,7 @@ PICTURE = png_bytes(photograph(8, 8))
 def a_page(text: str) -> str:
     """The report of one model on one image, with ``text`` wherever the user's or a file's text goes."""
     roi = np.zeros((2, 2), dtype=bool)
-    effect_map = make_effect_map(30.0, [Draws.of_published(np.full((2, 2, 2), 29.0))], 0.01, roi)
+    effect_map = make_effect_map(30.0, {"coarse": Draws.of_published(np.full((2, 2, 2), 29.0))}, 0.01, roi)
     manifest = {
         "provenance": {"device": text, "image_sha256": text, "versions": {text: text}},
         "inference": text,

@@ -58,6 +58,10 @@ class Draws:
         np.maximum.at(self.counts, (rows, columns), draws + 1)
 
 
+# The rounds whose draws are on single blocks; of each block, those of the last one make its effect.
+EFFECT_ROUNDS = ("coarse", "fine", "adaptive")
+
+
 @dataclass
 class Measurements:
     """All that was measured of one network on one ROI of an image.

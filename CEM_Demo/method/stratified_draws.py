@@ -7,6 +7,7 @@ extend them. The mean of a block's draws then varies two to three times less tha
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,18 @@ class StratifiedSequence:
 
     key: NDArray[np.uint64]
     order: NDArray[np.int64]
+
+    def __call__(
+        self, blocks: NDArray[np.int64], draws: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """See :class:`~CEM_Demo.method.plan.DrawSource`."""
+        drawn = self.draw(blocks, draws)
+        return drawn.patches, drawn.noise_seeds
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides the draws."""
+        return hashlib.sha256(self.key.tobytes() + self.order.tobytes()).hexdigest()
 
     def draw(self, blocks: NDArray[np.integer], draws: NDArray[np.integer]) -> DrawnPatches:
         """Make the draws of the given numbers of the given blocks, two arrays of one shape.

@@ -121,7 +121,7 @@ def _make_panel(
         if draws.counts.shape != grid.shape:
             path = paths.of_round(name)
             raise InputError(f"{path} has {draws.counts.shape} blocks, the image has {grid.shape}; recompute")
-    effect_map = make_effect_map(stored.origin, stored.rounds.values(), config.tol, grid.overlaps(roi))
+    effect_map = make_effect_map(stored.origin, stored.rounds, config.tol, grid.overlaps(roi))
     bound = COLOUR_BOUND[config.task]
     height, width = ground_truth.shape[:2]
     drawn = overlay(effect_map, degraded, roi, config.mask_block_size, (height, width), bound)

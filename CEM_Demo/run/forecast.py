@@ -28,7 +28,7 @@ class Forecast:
     """The work ahead for one model on ROIs of one image that share an inference.
 
     Attributes:
-        coarse, fine: interventions; those of the fine stage are at most.
+        coarse, fine: interventions at most; of adaptive draws, those of the audit and all others.
         kind: dense or incremental.
         cost: multiply-adds of a mean intervention by either; None where only dense inference is possible.
         batch_size: interventions that are restored at a time.
@@ -67,8 +67,8 @@ def forecast(run: Run) -> Iterator[Forecast]:
                     model=model,
                     image=subject.name,
                     rois=shared.rois,
-                    coarse=len(subject.plans["coarse"]),
-                    fine=len(subject.plans["fine"]),
+                    coarse=subject.most_interventions("coarse", "audit"),
+                    fine=subject.most_interventions("fine", "adaptive"),
                     kind=shared.inference.kind,
                     cost=cost,
                     batch_size=batch_size,
@@ -80,7 +80,7 @@ def forecast(run: Run) -> Iterator[Forecast]:
 
 def _memory_bytes(run: Run, subject: Subject, shared: Shared, batch_size: int) -> tuple[int, int | None]:
     """Peaks of the host's and the GPU's memory: what is held by now, and what the inference and the results take."""
-    coarse, fine = (8 * len(plan) for plan in subject.plans.values())
+    coarse, fine = 8 * subject.most_interventions("coarse"), 8 * subject.most_interventions("fine", "adaptive")
     # All effects, and those of one stage several times over while they are saved.
     effects = len(shared.rois) * (coarse + fine) + COPIES_TO_SAVE * max(coarse, fine)
     pictures = COPIES_OF_PICTURE * subject.scene.ground_truth.size
