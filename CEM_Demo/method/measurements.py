@@ -68,6 +68,7 @@ class Measurements:
 
     Attributes:
         origin: PSNR (dB) of the ROI without intervention.
+        unrounded_origin: the same without rounding the restored image to 8 bits.
         reached: rows x columns, False for blocks that cannot change the ROI, so that their effect is exactly zero.
         rounds: the draws by the name of their round, in the order of the rounds.
         inference: dense or incremental.
@@ -78,6 +79,7 @@ class Measurements:
     """
 
     origin: float
+    unrounded_origin: float
     reached: NDArray[np.bool_]
     rounds: dict[str, Draws]
     inference: str

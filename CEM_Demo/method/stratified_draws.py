@@ -129,6 +129,12 @@ def make_sequence(seed: int, image_name: str, order: NDArray[np.int64]) -> Strat
     return StratifiedSequence(key.astype(np.uint64), order)
 
 
+def draw_positions(seed: int, image_name: str, shape: tuple[int, int], draws: int) -> NDArray[np.float64]:
+    """Give where in the order of the bank the draws of all blocks lie, whatever the bank: rows x columns x draws."""
+    blocks, numbers = np.indices((shape[0] * shape[1], draws))
+    return make_sequence(seed, image_name, np.zeros(1, np.int64)).draw(blocks, numbers).positions.reshape(*shape, draws)
+
+
 def color_order(colors: NDArray[np.float64]) -> NDArray[np.int64]:
     """Order patches as the leaves of a kd-tree over their mean colors, so that neighbors look alike.
 

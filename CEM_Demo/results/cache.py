@@ -258,6 +258,7 @@ def _write_manifest(cache: Cache, of_roi: Measurements, stored: dict[str, Stored
         threads=of_roi.threads,
         reach=reach_rows(of_roi.reached),
         origin=of_roi.origin,
+        unrounded_origin=of_roi.unrounded_origin,
         rounds=stored,
         finished=finished,
         restored_sha256=of_roi.restored_sha256,

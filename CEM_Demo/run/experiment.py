@@ -14,7 +14,7 @@ from CEM_Demo.geometry import Grid
 from CEM_Demo.inference.choice import Shared
 from CEM_Demo.method.intervention import Intervention, NaturalPatches
 from CEM_Demo.method.measurements import Draws, Measurements
-from CEM_Demo.method.metric import PSNR, Metric
+from CEM_Demo.method.metric import PSNR, Measure, Metric, unrounded_psnr
 from CEM_Demo.method.patch_bank import PatchBank
 from CEM_Demo.method.plan import Interventions
 from CEM_Demo.tasks import Scene
@@ -53,10 +53,12 @@ class Experiment:
         self, restored: Tensor, room: Mapping[str, int], batch_size: int, restored_sha256: str = ""
     ) -> list[Measurements]:
         """Measure each ROI of the untouched output, 3 x sH x sW, and make room for the draws of each round."""
-        origins = self._measure(restored[(None, slice(None), *self.group.around.window)])
+        untouched = restored[(None, slice(None), *self.group.around.window)]
+        origins, unrounded = self._measure(untouched), self._measure(untouched, unrounded_psnr)
         return [
             Measurements(
                 origin=float(values[0]),
+                unrounded_origin=float(exact[0]),
                 reached=reached.reshape(self.grid.shape),
                 rounds={name: Draws.none_yet(self.grid.shape, draws) for name, draws in room.items()},
                 inference=self.group.inference.kind,
@@ -64,7 +66,7 @@ class Experiment:
                 threads=torch.get_num_threads(),
                 restored_sha256=restored_sha256,
             )
-            for values, reached in zip(origins, self.group.reached, strict=True)
+            for values, exact, reached in zip(origins, unrounded, self.group.reached, strict=True)
         ]
 
     def measure(self, batch: Interventions) -> list[NDArray[np.float64]]:
@@ -72,11 +74,11 @@ class Experiment:
         pasted = (self.intervention or self.natural_patches)(batch)
         return self._measure(self.group.inference.restore(pasted.corners, pasted.pixels))
 
-    def _measure(self, restored: Tensor) -> list[NDArray[np.float64]]:
+    def _measure(self, restored: Tensor, measure: Measure | None = None) -> list[NDArray[np.float64]]:
         """For what the inference restores, N x 3 x h x w, the values of each ROI in it."""
         values = []
         for roi in self.group.rois:
             truth = torch.from_numpy(np.ascontiguousarray(self.scene.ground_truth[roi.window])).permute(2, 0, 1)
             window = restored[(..., *roi.window_in(self.group.around))]
-            values.append(self.metric.measure(window, truth.to(restored.device)))
+            values.append((measure or self.metric.measure)(window, truth.to(restored.device)))
         return values
