@@ -6,6 +6,7 @@ import re
 import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -47,12 +48,23 @@ def pick_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def use_exact_arithmetic() -> None:
-    """Turn off what trades exactness or repeatability for speed on CUDA (TF32, autotuned kernels)."""
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
+@contextmanager
+def exact_arithmetic() -> Iterator[None]:
+    """Compute without what trades exactness or repeatability for speed on CUDA: TF32, autotuned kernels."""
+    flags: tuple[tuple[Any, str, bool], ...] = (
+        (torch.backends.cudnn, "allow_tf32", False),
+        (torch.backends.cuda.matmul, "allow_tf32", False),
+        (torch.backends.cudnn, "benchmark", False),
+        (torch.backends.cudnn, "deterministic", True),
+    )
+    before = [getattr(owner, name) for owner, name, _ in flags]
+    for owner, name, value in flags:
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for (owner, name, _), value in zip(flags, before, strict=True):
+            setattr(owner, name, value)
 
 
 def describe_device(device: torch.device) -> str:

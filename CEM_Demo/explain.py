@@ -29,17 +29,20 @@ from numpy.typing import NDArray
 from torch import nn
 
 from CEM_Demo.config.settings import Settings
-from CEM_Demo.device import pick_device, use_exact_arithmetic
+from CEM_Demo.device import exact_arithmetic, pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.choice import choose_inference
 from CEM_Demo.method.effect_map import EffectMap, make_effect_map
+from CEM_Demo.method.intervention import NaturalPatches
+from CEM_Demo.method.measurements import Measurements
 from CEM_Demo.method.patch_bank import load_bank
 from CEM_Demo.method.plan import make_plans
 from CEM_Demo.report.figures import COLOUR_BOUND, map_figure
-from CEM_Demo.run.stages import NOT_KEPT, Scope, run_stages
+from CEM_Demo.run.experiment import Experiment
+from CEM_Demo.run.stages import run_stages
 from CEM_Demo.tasks import Degradation, Scene, make_scene
 
 BUNDLED_BANK = Path(__file__).parent / "patches" / "patches.npz"
@@ -50,22 +53,30 @@ class Explanation:
     """The causal effect map of one ROI.
 
     Attributes:
-        origin: PSNR (dB) of the ROI without intervention.
+        measurements: all that was measured, draw by draw.
         effect_map: effects, interventions and ROI blocks, with counts and range.
-        reach: rows x columns bool, False for blocks that cannot change the ROI.
         roi: in full-resolution pixels.
         block: side of a block in full-resolution pixels.
         scene: ground truth and degraded image.
         task: SR, DN, DR or PAIR.
     """
 
-    origin: float
+    measurements: Measurements
     effect_map: EffectMap
-    reach: NDArray[np.bool_]
     roi: ROI
     block: int
     scene: Scene
     task: str
+
+    @property
+    def origin(self) -> float:
+        """PSNR (dB) of the ROI without intervention."""
+        return self.measurements.origin
+
+    @property
+    def reach(self) -> NDArray[np.bool_]:
+        """Rows x columns, False for blocks that cannot change the ROI."""
+        return self.measurements.reached
 
     @property
     def effects(self) -> NDArray[np.float64]:
@@ -98,6 +109,7 @@ def explain(
     return explain_rois(network, image, [roi], degradation, settings, image_name)[0]
 
 
+@exact_arithmetic()
 def explain_rois(
     network: nn.Module,
     image: UInt8Image,
@@ -120,7 +132,6 @@ def explain_rois(
         InputError: an argument is of the wrong kind, an ROI reaches out of the image, the block is no multiple of the
             scale, or the network returns something else than an image of the right size.
     """
-    use_exact_arithmetic()
     _check_image(image)
     scene = make_scene(degradation, image, image_name)
     height, width = scene.ground_truth.shape[:2]
@@ -134,18 +145,17 @@ def explain_rois(
     bank = settings.bank if settings.bank is not None else load_bank(BUNDLED_BANK)
     coarse, fine = make_plans(settings.seed, image_name, grid.shape, settings.coarse_num, settings.fine_num, len(bank))
     explanations = {}
-    for shared in choose_inference(network, scene.degraded, rois, grid.block, device, settings.inference):
-        restored = shared.inference.baseline()
+    for group in choose_inference(network, scene.degraded, rois, grid.block, device, settings.inference):
+        restored = group.inference.baseline()
         check_output(restored, (height, width), "the network")
-        scope = Scope(shared, scene, grid, bank, device)
-        batch_size = settings.batch_size or shared.inference.automatic_batch_size()
-        effects = scope.fresh_effects(restored, coarse, fine, batch_size)
-        run_stages(scope, coarse, fine, settings.tol, effects, NOT_KEPT, image_name)
-        for roi, part in zip(shared.rois, effects, strict=True):
-            effect_map = make_effect_map(part.origin, part.coarse, part.fine, settings.tol, grid.overlaps(roi))
-            explanations[roi] = Explanation(
-                part.origin, effect_map, part.reached, roi, settings.block, scene, degradation.task
-            )
+        patches = NaturalPatches(bank, grid.block, scene.degrade_patches)
+        experiment = Experiment(group, scene.ground_truth, grid, patches)
+        batch_size = settings.batch_size or group.inference.automatic_batch_size()
+        measurements = experiment.fresh_measurements(restored, [("coarse", coarse), ("fine", fine)], batch_size)
+        run_stages(experiment, coarse, fine, settings.tol, measurements)
+        for roi, of_roi in zip(group.rois, measurements, strict=True):
+            effect_map = make_effect_map(of_roi.origin, of_roi.rounds.values(), settings.tol, grid.overlaps(roi))
+            explanations[roi] = Explanation(of_roi, effect_map, roi, settings.block, scene, degradation.task)
     return [explanations[roi] for roi in rois]
 
 

@@ -23,7 +23,8 @@ from CEM_Demo.images import read_image
 from CEM_Demo.method.patch_bank import load_bank
 from CEM_Demo.ModelZoo import checkpoints, registry
 from CEM_Demo.ModelZoo.checkpoints import read_state_dict
-from CEM_Demo.results.cache import read_manifest, read_mat
+from CEM_Demo.results.manifest import read_manifest
+from CEM_Demo.results.mat_files import read_mat
 from CEM_Demo.results.paths import result_paths
 from CEM_Demo.run.preparation import prepare
 from CEM_Demo.Training.train import Recipe, start

@@ -19,8 +19,8 @@ from CEM_Demo.images import read_image
 from CEM_Demo.method.effect_map import make_effect_map
 from CEM_Demo.method.patch_bank import PatchBank, load_bank
 from CEM_Demo.ModelZoo import load_network
-from CEM_Demo.results.cache import read_effects
 from CEM_Demo.results.paths import result_paths
+from CEM_Demo.results.reading import read_results
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
 from CEM_Demo.tasks import Degradation
@@ -43,9 +43,9 @@ def test_numbers_are_those_of_a_run(
 ) -> None:
     config = make_config(tmp_path, settings, task=task)
     compute_effects(prepare(config))
-    stored = read_effects(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
+    stored = read_results(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
     found = explain(load_network("Tiny", task), image, ROI_OF_TESTS, Degradation(task), as_in_config, "photo_1.png")
-    expected = make_effect_map(stored.origin, stored.coarse, stored.fine, config.tol, found.effect_map.roi)
+    expected = make_effect_map(stored.origin, stored.rounds.values(), config.tol, found.effect_map.roi)
     assert found.origin == stored.origin
     np.testing.assert_array_equal(found.effects, expected.effects)
     np.testing.assert_array_equal(found.interventions, expected.interventions)

@@ -16,9 +16,11 @@ from CEM_Demo.images import UInt8Image, png_bytes, read_image
 from CEM_Demo.method.effect_map import EffectMap, make_effect_map
 from CEM_Demo.pages import render_page
 from CEM_Demo.report.figures import COLOUR_BOUND, colour_bar, overlay, pie
-from CEM_Demo.results.cache import StoredEffects, read_effects, read_manifest, shared_files
+from CEM_Demo.results.cache import shared_files
+from CEM_Demo.results.manifest import Manifest, read_manifest
 from CEM_Demo.results.paths import ResultPaths, check_nothing_is_shared, report_path, result_paths
 from CEM_Demo.results.provenance import differences, of_config
+from CEM_Demo.results.reading import Results, read_results
 from CEM_Demo.tasks import make_scene
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html"
@@ -35,7 +37,7 @@ class Panel:
     pie: bytes
     origin: float
     effect_map: EffectMap
-    manifest: dict[str, Any] | None
+    manifest: Manifest | None
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ def make_report(config: Config) -> Path:
 
 def _make_section(config: Config, image: str, roi: ROI) -> Section:
     paths = {model: result_paths(config, model, image, roi) for model in config.models}
-    stored = {model: read_effects(pair) for model, pair in paths.items()}
+    stored = {model: read_results(pair) for model, pair in paths.items()}
     for model, pair in paths.items():
         _check_config(config, roi, pair, stored[model])
     pictures = [effects.pictures for effects in stored.values() if effects.pictures]
@@ -89,12 +91,12 @@ def _make_section(config: Config, image: str, roi: ROI) -> Section:
     return Section(image, roi, png_bytes(ground_truth), png_bytes(degraded), height, width, panels)
 
 
-def _check_config(config: Config, roi: ROI, paths: ResultPaths, stored: StoredEffects) -> None:
+def _check_config(config: Config, roi: ROI, paths: ResultPaths, stored: Results) -> None:
     """Raises InputError when the effects were computed with a config that gives another map."""
     if stored.manifest is None:
         return
     asked = of_config(config, roi)
-    changes = differences({key: stored.manifest["provenance"].get(key) for key in asked}, asked)
+    changes = differences({key: stored.manifest.provenance.get(key) for key in asked}, asked)
     if changes:
         raise InputError(
             f"{paths.pair_folder} was computed with another config: {'; '.join(changes)}; set that back, or compute "
@@ -107,14 +109,16 @@ def _make_panel(
     roi: ROI,
     model: str,
     paths: ResultPaths,
-    stored: StoredEffects,
+    stored: Results,
     ground_truth: UInt8Image,
     degraded: UInt8Image,
 ) -> Panel:
     grid = grid_of(degraded, config.block, config.sr)
-    if stored.coarse.shape[:2] != grid.shape:
-        raise InputError(f"{paths.coarse} has {stored.coarse.shape[:2]} blocks, the image has {grid.shape}; recompute")
-    effect_map = make_effect_map(stored.origin, stored.coarse, stored.fine, config.tol, grid.overlaps(roi))
+    for name, draws in stored.rounds.items():
+        if draws.counts.shape != grid.shape:
+            path = paths.of_round(name)
+            raise InputError(f"{path} has {draws.counts.shape} blocks, the image has {grid.shape}; recompute")
+    effect_map = make_effect_map(stored.origin, stored.rounds.values(), config.tol, grid.overlaps(roi))
     bound = COLOUR_BOUND[config.task]
     height, width = ground_truth.shape[:2]
     drawn = overlay(effect_map, degraded, roi, config.mask_block_size, (height, width), bound)

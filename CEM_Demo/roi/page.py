@@ -7,7 +7,7 @@ from pathlib import Path
 
 from CEM_Demo.command_line import read_config
 from CEM_Demo.config.schema import Config
-from CEM_Demo.device import use_exact_arithmetic
+from CEM_Demo.device import exact_arithmetic
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import write_bytes
 from CEM_Demo.geometry import ROI
@@ -76,6 +76,7 @@ def plain_setting(path: Path) -> Setting:
     return Setting(path.name, image, min(SIDE, *image.shape[:2]), BLOCK, None)
 
 
+@exact_arithmetic()
 def config_setting(path: Path, config: Config) -> Setting:
     """The image as the config poses it, restored by the config's first model.
 
@@ -90,7 +91,6 @@ def config_setting(path: Path, config: Config) -> Setting:
     run = prepare(config.model_copy(update={**only, **anywhere}))
     scene, model = run.subjects[0].scene, next(iter(run.models))
     height, width = scene.ground_truth.shape[:2]
-    use_exact_arithmetic()
     check_networks(run, {(model, path.name)})
     output = DenseInference(run.models[model].load(), scene.degraded, ROI.square(0, 0, side), run.device).baseline()
     check_output(output, (height, width), model)
