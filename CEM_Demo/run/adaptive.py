@@ -36,11 +36,13 @@ class AdaptiveSampling:
 
     Attributes:
         sequence: the draws of all blocks.
+        shape: block rows and block columns.
         rule: when a block has enough of them.
         roi_blocks: whether the ROI's own blocks are tried too, which no map shows.
     """
 
     sequence: StratifiedSequence
+    shape: tuple[int, int]
     rule: Rule
     roi_blocks: bool
 
@@ -54,9 +56,15 @@ class AdaptiveSampling:
         """See :attr:`~CEM_Demo.run.sampling.Sampling.digest`."""
         return self.sequence.digest
 
+    @property
+    def typical(self) -> tuple[Plan, Plan]:
+        """See :attr:`~CEM_Demo.run.sampling.Sampling.typical`."""
+        first, more = (np.full(self.shape, draws) for draws in (self.rule.first, round(self.rule.constant)))
+        return Plan(self.sequence, np.zeros_like(first), first), Plan(self.sequence, np.zeros_like(more), more)
+
     def first(self) -> Interventions:
         """See :meth:`~CEM_Demo.run.sampling.Sampling.first`."""
-        return Plan(self.sequence, np.zeros((1, 1), np.int64), np.ones((1, 1), np.int64))[:]
+        return self.typical[0][:1]
 
     def run(
         self,

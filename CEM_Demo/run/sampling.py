@@ -31,6 +31,11 @@ class Sampling(Protocol):
         """SHA-256 of all that decides the draws."""
         ...
 
+    @property
+    def typical(self) -> tuple[Plan, Plan]:
+        """Draws on all blocks, and those on blocks that matter: by these the time is predicted."""
+        ...
+
     def first(self) -> Interventions:
         """The first intervention, to try whether it can be made."""
         ...
@@ -63,6 +68,11 @@ class PublishedSampling:
         """See :attr:`Sampling.digest`."""
         return hashlib.sha256("".join(plan.digest for plan in self.plans.values()).encode()).hexdigest()
 
+    @property
+    def typical(self) -> tuple[Plan, Plan]:
+        """See :attr:`Sampling.typical`."""
+        return self.plans["coarse"], self.plans["fine"]
+
     def first(self) -> Interventions:
         """See :meth:`Sampling.first`."""
         return self.plans["coarse"][:1]
@@ -91,4 +101,4 @@ def make_sampling(drawing: Drawing, image_name: str, shape: tuple[int, int], ban
         numbers = drawing.coarse_num, drawing.fine_num, len(bank)
         return PublishedSampling(make_plans(drawing.seed, image_name, shape, *numbers), drawing.tol)
     sequence = make_sequence(drawing.seed, image_name, color_order(bank.mean_colors))
-    return AdaptiveSampling(sequence, Rule(drawing.tol, PRECISIONS[drawing.precision]), bool(drawing.roi_blocks))
+    return AdaptiveSampling(sequence, shape, Rule(drawing.tol, PRECISIONS[drawing.precision]), bool(drawing.roi_blocks))
