@@ -22,9 +22,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
@@ -34,12 +34,16 @@ from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.choice import choose_inference
-from CEM_Demo.method.effect_map import EffectMap, make_effect_map
+from CEM_Demo.method.effect_map import EffectMap
+from CEM_Demo.method.metric import to_uint8
 from CEM_Demo.method.patch_bank import PatchBank, load_bank
 from CEM_Demo.method.plan import make_plans
-from CEM_Demo.report.figures import COLOUR_BOUND, map_figure
+from CEM_Demo.report.panels import Map, Panel, make_map
 from CEM_Demo.run.stages import NOT_KEPT, Scope, run_stages
 from CEM_Demo.tasks import Degradation, Scene, make_scene
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BUNDLED_BANK = Path(__file__).parent / "patches" / "patches.npz"
 
@@ -50,21 +54,35 @@ class Explanation:
 
     Attributes:
         origin: PSNR (dB) of the ROI without intervention.
-        effect_map: effects, interventions and ROI blocks, with counts and range.
-        reach: rows x columns bool, False for blocks that cannot change the ROI.
         roi: in full-resolution pixels.
         block: side of a block in full-resolution pixels.
         scene: ground truth and degraded image.
         task: SR, DN, DR or PAIR.
+        map: the effects with classes, intervals and draws.
+        restored: what the network makes of the untouched input, sH x sW x 3 uint8 RGB.
+        model: class of the network; names it in figures.
+        image: name of the image.
     """
 
     origin: float
-    effect_map: EffectMap
-    reach: NDArray[np.bool_]
     roi: ROI
     block: int
     scene: Scene
     task: str
+    map: Map
+    restored: UInt8Image
+    model: str
+    image: str
+
+    @property
+    def effect_map(self) -> EffectMap:
+        """Effects, interventions and ROI blocks, with counts and range."""
+        return self.map.effect_map
+
+    @property
+    def reach(self) -> NDArray[np.bool_]:
+        """Rows x columns, False for blocks that cannot change the ROI."""
+        return self.map.reach
 
     @property
     def effects(self) -> NDArray[np.float64]:
@@ -76,10 +94,51 @@ class Explanation:
         """Rows x columns, how many draws each effect is the mean of."""
         return self.effect_map.interventions
 
-    def figure(self) -> Figure:
-        """The degraded image and the map with its colour scale, side by side."""
-        shape = self.scene.ground_truth.shape[0], self.scene.ground_truth.shape[1]
-        return map_figure(self.effect_map, self.scene.degraded, self.roi, self.block, shape, COLOUR_BOUND[self.task])
+    @property
+    def panel(self) -> Panel:
+        """What figures show of it."""
+        return Panel(
+            model=self.model,
+            image=self.image,
+            task=self.task,
+            roi=self.roi,
+            block=self.block,
+            origin=self.origin,
+            ground_truth=self.scene.ground_truth,
+            degraded=self.scene.degraded,
+            restored=self.restored,
+            map=self.map,
+        )
+
+    def figure(self, layout: str = "single", **style: Any) -> Figure:
+        """Draw the map; see :func:`compare_figure`."""
+        return compare_figure([self], layout, **style)
+
+
+def compare_figure(explanations: Sequence[Explanation], layout: str = "comparison", **style: Any) -> Figure:
+    """Draw the maps of several models of one ROI side by side.
+
+    Args:
+        explanations: of one image and ROI; ``dataclasses.replace(explanation, model="A")`` gives another name.
+        layout: comparison, zoom, difference (of two), strip, or single (of one).
+        style: width, font, colour_bound and colour_map of :class:`~CEM_Demo.figure.style.Style`.
+
+    Returns:
+        A Matplotlib figure; :func:`~CEM_Demo.figure.saving.save_figure` writes it as PDF, SVG, PGF or PNG.
+
+    Raises:
+        InputError: the ROIs or images differ, or the layout or style is not known.
+    """
+    # Who wants numbers need not load Matplotlib.
+    from CEM_Demo.figure.layouts import draw_figures
+    from CEM_Demo.figure.style import Style
+
+    panels = [explanation.panel for explanation in explanations]
+    if len({(panel.image, panel.roi, panel.block, panel.ground_truth.shape) for panel in panels}) != 1:
+        raise InputError("explanations: a figure compares models on the same ROI of one image, with blocks of one size")
+    if layout == "single" and len(panels) > 1:
+        raise InputError(f"layout: single shows one map, not {len(panels)}; take comparison or zoom")
+    return draw_figures([panels], layout, Style(**style))[0].figure
 
 
 @dataclass(frozen=True)
@@ -152,17 +211,19 @@ def explain_rois(
     bank = settings.bank or load_bank(BUNDLED_BANK)
     coarse, fine = make_plans(settings.seed, image_name, grid.shape, settings.coarse_num, settings.fine_num, len(bank))
     device = pick_device(settings.device)
-    explanations = {}
+    explanations, model = {}, type(network).__name__
     for shared in choose_inference(network, scene.degraded, rois, grid.block, device, settings.inference):
         restored = shared.inference.baseline()
         check_output(restored, (height, width), "the network")
         scope = Scope(shared, scene, grid, bank, device)
         batch_size = settings.batch_size or shared.inference.automatic_batch_size()
         effects = scope.fresh_effects(restored, coarse, fine, batch_size)
+        picture = to_uint8(restored).permute(1, 2, 0).cpu().numpy()
         run_stages(scope, coarse, fine, settings.tol, effects, NOT_KEPT, image_name)
         for roi, part in zip(shared.rois, effects, strict=True):
-            effect_map = make_effect_map(part.origin, part.coarse, part.fine, settings.tol, grid.overlaps(roi))
+            overlaps = grid.overlaps(roi)
+            found = make_map(part.origin, part.coarse, part.fine, settings.tol, overlaps, part.reached)
             explanations[roi] = Explanation(
-                part.origin, effect_map, part.reached, roi, settings.block, scene, degradation.task
+                part.origin, roi, settings.block, scene, degradation.task, found, picture, model, image_name
             )
     return [explanations[roi] for roi in rois]

@@ -15,10 +15,11 @@ from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image, png_bytes, read_image
 from CEM_Demo.method.effect_map import EffectMap, make_effect_map
 from CEM_Demo.pages import render_page
-from CEM_Demo.report.figures import COLOUR_BOUND, colour_bar, overlay, pie
+from CEM_Demo.report.colours import COLOUR_BOUND
+from CEM_Demo.report.figures import colour_bar, overlay, pie
+from CEM_Demo.report.panels import check_config
 from CEM_Demo.results.cache import StoredEffects, read_effects, read_manifest, shared_files
 from CEM_Demo.results.paths import ResultPaths, check_nothing_is_shared, report_path, result_paths
-from CEM_Demo.results.provenance import differences, of_config
 from CEM_Demo.tasks import make_scene
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html"
@@ -76,7 +77,7 @@ def _make_section(config: Config, image: str, roi: ROI) -> Section:
     paths = {model: result_paths(config, model, image, roi) for model in config.models}
     stored = {model: read_effects(pair) for model, pair in paths.items()}
     for model, pair in paths.items():
-        _check_config(config, roi, pair, stored[model])
+        check_config(config, roi, pair, stored[model])
     pictures = [effects.pictures for effects in stored.values() if effects.pictures]
     if pictures:
         ground_truth, degraded = pictures[0].ground_truth, pictures[0].degraded
@@ -86,19 +87,6 @@ def _make_section(config: Config, image: str, roi: ROI) -> Section:
     panels = [_make_panel(config, roi, model, paths[model], stored[model], ground_truth, degraded) for model in paths]
     height, width = ground_truth.shape[:2]
     return Section(image, roi, png_bytes(ground_truth), png_bytes(degraded), height, width, panels)
-
-
-def _check_config(config: Config, roi: ROI, paths: ResultPaths, stored: StoredEffects) -> None:
-    """Raises InputError when the effects were computed with a config that gives another map."""
-    if stored.manifest is None:
-        return
-    asked = of_config(config, roi)
-    changes = differences({key: stored.manifest["provenance"].get(key) for key in asked}, asked)
-    if changes:
-        raise InputError(
-            f"{paths.pair_folder} was computed with another config: {'; '.join(changes)}; set that back, or compute "
-            "anew with load_previous: 0, or with another prefix to keep both"
-        )
 
 
 def _make_panel(
