@@ -10,7 +10,8 @@ from CEM_Demo.config.schema import Config
 from CEM_Demo.inference.reach import Cost
 from CEM_Demo.results.paths import report_path
 from CEM_Demo.run.conductor import compute_effects
-from CEM_Demo.run.preparation import Forecast, forecast, prepare
+from CEM_Demo.run.forecast import Forecast, forecast
+from CEM_Demo.run.preparation import prepare
 
 
 def work(config: Config, arguments: argparse.Namespace) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
 
@@ -57,19 +59,28 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[Config, argparse
 
 
 def exit_code(work: Callable[[], None]) -> int:
-    """Do the work and return 0, or print a user's mistake in one line and return 2."""
+    """Do the work and return 0, or print a user's mistake in one line and return 2; log messages are printed."""
     try:
-        work()
+        with _printed_log():
+            work()
     except InputError as error:
         print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2
-    except OSError as error:
-        # Of a file that the user named, in a place where the system does not allow it.
-        if error.filename is None:
-            raise
-        print(f"error: {one_line(f'{error.filename}: {error.strerror}')}", file=sys.stderr)
-        return 2
     return 0
+
+
+@contextmanager
+def _printed_log() -> Iterator[None]:
+    """Print what the project logs; as a library it stays silent unless the caller configures logging."""
+    log, handler = logging.getLogger("CEM_Demo"), logging.StreamHandler(sys.stdout)
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
 
 
 def one_line(text: str) -> str:

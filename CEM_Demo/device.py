@@ -2,37 +2,69 @@
 
 from __future__ import annotations
 
+import re
+import reprlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
 from CEM_Demo.errors import InputError
 
-DEVICES = ("auto", "cuda", "mps", "cpu")
+DEVICES = "auto, cuda, cuda:1, mps, cpu"
+
+
+def check_device_name(name: str) -> str:
+    """The name, if it is auto or that of a device, there or not; CUDA's may be numbered.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not re.fullmatch(r"auto|mps|cpu|cuda(:[0-9]{1,3})?", name):
+        raise ValueError(f"{reprlib.repr(name)} is no device; write one of {DEVICES}")
+    return name
 
 
 def pick_device(name: str) -> torch.device:
     """The device of a config's ``device`` key; ``auto`` takes the first there is of cuda, mps, cpu.
 
     Raises:
-        InputError: there is no such device here.
+        InputError: there is no such device here, or the name is none.
     """
+    try:
+        kind, _, number = check_device_name(name).partition(":")
+    except ValueError as error:
+        raise InputError(f"device: {error}") from error
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(kind for kind, present in available.items() if present)
-    if not available[name]:
+    if kind == "auto":
+        name = kind = next(kind for kind, present in available.items() if present)
+    if not available[kind]:
         present = ", ".join(kind for kind, found in available.items() if found)
-        raise InputError(f"device: no {name} device here; use auto or one of: {present}")
+        raise InputError(f"device: no {kind} device here; use auto or one of: {present}")
+    if number and int(number) >= torch.cuda.device_count():
+        last = torch.cuda.device_count() - 1
+        raise InputError(f"device: no {name} here; the last of the CUDA devices is cuda:{last}")
     return torch.device(name)
 
 
-def use_exact_arithmetic() -> None:
-    """Turn off what trades exactness or repeatability for speed on CUDA (TF32, autotuned kernels)."""
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
+@contextmanager
+def exact_arithmetic() -> Iterator[None]:
+    """Compute without what trades exactness or repeatability for speed on CUDA: TF32, autotuned kernels."""
+    flags: tuple[tuple[Any, str, bool], ...] = (
+        (torch.backends.cudnn, "allow_tf32", False),
+        (torch.backends.cuda.matmul, "allow_tf32", False),
+        (torch.backends.cudnn, "benchmark", False),
+        (torch.backends.cudnn, "deterministic", True),
+    )
+    before = [getattr(owner, name) for owner, name, _ in flags]
+    for owner, name, value in flags:
+        setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        for (owner, name, _), value in zip(flags, before, strict=True):
+            setattr(owner, name, value)
 
 
 def describe_device(device: torch.device) -> str:

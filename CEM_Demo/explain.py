@@ -28,18 +28,22 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from CEM_Demo.device import pick_device, use_exact_arithmetic
+from CEM_Demo.config.settings import Settings
+from CEM_Demo.device import exact_arithmetic, pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.choice import choose_inference
 from CEM_Demo.method.effect_map import EffectMap
+from CEM_Demo.method.intervention import NaturalPatches
+from CEM_Demo.method.measurements import Measurements
 from CEM_Demo.method.metric import to_uint8
-from CEM_Demo.method.patch_bank import PatchBank, load_bank
+from CEM_Demo.method.patch_bank import load_bank
 from CEM_Demo.method.plan import make_plans
 from CEM_Demo.report.panels import Map, Panel, make_map
-from CEM_Demo.run.stages import NOT_KEPT, Scope, run_stages
+from CEM_Demo.run.experiment import Experiment
+from CEM_Demo.run.stages import run_stages
 from CEM_Demo.tasks import Degradation, Scene, make_scene
 
 if TYPE_CHECKING:
@@ -53,23 +57,23 @@ class Explanation:
     """The causal effect map of one ROI.
 
     Attributes:
-        origin: PSNR (dB) of the ROI without intervention.
+        measurements: all that was measured, draw by draw.
+        map: the effects with classes, intervals and draws.
         roi: in full-resolution pixels.
         block: side of a block in full-resolution pixels.
         scene: ground truth and degraded image.
         task: SR, DN, DR or PAIR.
-        map: the effects with classes, intervals and draws.
         restored: what the network makes of the untouched input, sH x sW x 3 uint8 RGB.
         model: class of the network; names it in figures.
         image: name of the image.
     """
 
-    origin: float
+    measurements: Measurements
+    map: Map
     roi: ROI
     block: int
     scene: Scene
     task: str
-    map: Map
     restored: UInt8Image
     model: str
     image: str
@@ -80,9 +84,14 @@ class Explanation:
         return self.map.effect_map
 
     @property
+    def origin(self) -> float:
+        """PSNR (dB) of the ROI without intervention."""
+        return self.measurements.origin
+
+    @property
     def reach(self) -> NDArray[np.bool_]:
         """Rows x columns, False for blocks that cannot change the ROI."""
-        return self.map.reach
+        return self.measurements.reached
 
     @property
     def effects(self) -> NDArray[np.float64]:
@@ -141,27 +150,6 @@ def compare_figure(explanations: Sequence[Explanation], layout: str = "compariso
     return draw_figures([panels], layout, Style(**style))[0].figure
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How blocks are tried; the names and meanings are those of the config's keys.
-
-    Attributes:
-        block: side of a block in full-resolution pixels, a multiple of the scale.
-        tol: dB.
-        bank: patches to intervene with; None takes the bundled ones.
-    """
-
-    block: int = 8
-    coarse_num: int = 3
-    fine_num: int = 50
-    tol: float = 0.01
-    seed: int = 0
-    bank: PatchBank | None = None
-    device: str = "auto"
-    inference: str = "auto"
-    batch_size: int | None = None
-
-
 DEFAULT = Settings()
 
 
@@ -177,6 +165,7 @@ def explain(
     return explain_rois(network, image, [roi], degradation, settings, image_name)[0]
 
 
+@exact_arithmetic()
 def explain_rois(
     network: nn.Module,
     image: UInt8Image,
@@ -196,34 +185,59 @@ def explain_rois(
         image_name: the draws and the rain depend on it, as they do on the file's name in a run from a config.
 
     Raises:
-        InputError: an ROI reaches out of the image, the block is no multiple of the scale, or the network returns
-            something else than an image of the right size.
+        InputError: an argument is of the wrong kind, an ROI reaches out of the image, the block is no multiple of the
+            scale, or the network returns something else than an image of the right size.
     """
-    use_exact_arithmetic()
+    _check_image(image)
     scene = make_scene(degradation, image, image_name)
     height, width = scene.ground_truth.shape[:2]
-    for roi in rois:
-        if roi.left < 0 or roi.top < 0 or roi.right > width or roi.bottom > height:
-            raise InputError(f"ROI {roi} reaches out of the image of {width} x {height} pixels")
+    _check_rois(rois, height, width)
     if settings.block % scene.scale:
         raise InputError(f"block {settings.block} is no multiple of the scale {scene.scale}")
-    grid = grid_of(scene.degraded, settings.block // scene.scale, scene.scale)
-    bank = settings.bank or load_bank(BUNDLED_BANK)
-    coarse, fine = make_plans(settings.seed, image_name, grid.shape, settings.coarse_num, settings.fine_num, len(bank))
+    if settings.block > min(height, width):
+        raise InputError(f"block {settings.block} is larger than the image of {width} x {height} pixels; try 8")
     device = pick_device(settings.device)
-    explanations, model = {}, type(network).__name__
-    for shared in choose_inference(network, scene.degraded, rois, grid.block, device, settings.inference):
-        restored = shared.inference.baseline()
+    grid = grid_of(scene.degraded, settings.block // scene.scale, scene.scale)
+    bank = settings.bank if settings.bank is not None else load_bank(BUNDLED_BANK)
+    coarse, fine = make_plans(settings.seed, image_name, grid.shape, settings.coarse_num, settings.fine_num, len(bank))
+    explanations = {}
+    for group in choose_inference(network, scene.degraded, rois, grid.block, device, settings.inference):
+        restored = group.inference.baseline()
         check_output(restored, (height, width), "the network")
-        scope = Scope(shared, scene, grid, bank, device)
-        batch_size = settings.batch_size or shared.inference.automatic_batch_size()
-        effects = scope.fresh_effects(restored, coarse, fine, batch_size)
         picture = to_uint8(restored).permute(1, 2, 0).cpu().numpy()
-        run_stages(scope, coarse, fine, settings.tol, effects, NOT_KEPT, image_name)
-        for roi, part in zip(shared.rois, effects, strict=True):
-            overlaps = grid.overlaps(roi)
-            found = make_map(part.origin, part.coarse, part.fine, settings.tol, overlaps, part.reached)
+        patches = NaturalPatches(bank, grid.block, scene.degrade_patches)
+        experiment = Experiment(group, scene.ground_truth, grid, patches)
+        batch_size = settings.batch_size or group.inference.automatic_batch_size()
+        measurements = experiment.fresh_measurements(restored, [("coarse", coarse), ("fine", fine)], batch_size)
+        run_stages(experiment, coarse, fine, settings.tol, measurements)
+        for roi, of_roi in zip(group.rois, measurements, strict=True):
+            found = make_map(of_roi.origin, of_roi.rounds, settings.tol, grid.overlaps(roi), of_roi.reached)
             explanations[roi] = Explanation(
-                part.origin, roi, settings.block, scene, degradation.task, found, picture, model, image_name
+                measurements=of_roi,
+                map=found,
+                roi=roi,
+                block=settings.block,
+                scene=scene,
+                task=degradation.task,
+                restored=picture,
+                model=type(network).__name__,
+                image=image_name,
             )
     return [explanations[roi] for roi in rois]
+
+
+def _check_image(image: UInt8Image) -> None:
+    if not isinstance(image, np.ndarray):
+        raise InputError(f"image: a {type(image).__name__}, not a NumPy array; read_image(path) gives one")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise InputError(f"image: {image.dtype} {image.shape}, not RGB of 8 bits, uint8 (H, W, 3)")
+
+
+def _check_rois(rois: Sequence[ROI], height: int, width: int) -> None:
+    if not rois:
+        raise InputError("rois: no ROI is given")
+    for roi in rois:
+        if roi.width < 1 or roi.height < 1:
+            raise InputError(f"ROI {roi} holds no pixel")
+        if roi.left < 0 or roi.top < 0 or roi.right > width or roi.bottom > height:
+            raise InputError(f"ROI {roi} reaches out of the image of {width} x {height} pixels")

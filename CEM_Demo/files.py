@@ -123,6 +123,29 @@ def writing(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Turn what the operating system refuses of a path that the user gave into a line for the user.
+
+    Raises:
+        InputError: in place of an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({_reason(error)}); check the path, and the rights to it") from error
+
+
+def is_file(path: Path) -> bool:
+    """Whether a file is there.
+
+    Raises:
+        InputError: the system does not let one look.
+    """
+    with reading(path):
+        return path.is_file()
+
+
 def _remove_empty(paths: list[Path]) -> None:
     for path in paths:
         with suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,11 @@ class ROI:
     def __str__(self) -> str:
         """Size and place in the notation of window systems, ``32x24+96+64``."""
         return f"{self.width}x{self.height}+{self.left}+{self.top}"
+
+
+def image_with_rois(image: str, rois: Iterable[ROI], of: int) -> str:
+    """What to call an image, and those of its ``of`` ROIs that are meant, where there are several."""
+    return image if of == 1 else f"{image}, ROI {' and '.join(map(str, rois))}"
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
 from CEM_Demo.errors import InputError
+from CEM_Demo.files import reading
 from CEM_Demo.geometry import ROI
 
 UInt8Image = NDArray[np.uint8]
@@ -36,8 +37,9 @@ def read_image(path: Path) -> UInt8Image:
     Raises:
         InputError: no such file, no image in it, or pixels whose range is unknown.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such image{_nearest_files(path)}")
+    with reading(path):
+        if not path.is_file():
+            raise InputError(f"{path}: no such image{_nearest_files(path)}")
     try:
         return _read(path)
     except InputError:

@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from CEM_Demo.errors import InputError
+from CEM_Demo.files import is_file
 
 
 def split_code(word: str) -> tuple[Path, str]:
@@ -48,7 +49,7 @@ def load_user_code(code: Path, name: str) -> UserCode:
     Raises:
         InputError: no such file or name, or the file fails; the message names file, line and exception.
     """
-    if not code.is_file():
+    if not is_file(code):
         raise InputError(f"there is no file {code}")
     _forget_imported()
     known = set(sys.modules)

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from CEM_Demo import files
 from CEM_Demo.images import read_image
-from CEM_Demo.results.cache import read_mat
+from CEM_Demo.results.mat_files import read_mat
 
 Work = Callable[[], object]
 

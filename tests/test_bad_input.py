@@ -23,7 +23,8 @@ from CEM_Demo.images import read_image
 from CEM_Demo.method.patch_bank import load_bank
 from CEM_Demo.ModelZoo import checkpoints, registry
 from CEM_Demo.ModelZoo.checkpoints import read_state_dict
-from CEM_Demo.results.cache import read_manifest, read_mat
+from CEM_Demo.results.manifest import read_manifest
+from CEM_Demo.results.mat_files import read_mat
 from CEM_Demo.results.paths import result_paths
 from CEM_Demo.run.preparation import prepare
 from CEM_Demo.Training.train import Recipe, start
@@ -116,6 +117,11 @@ KEYS: list[tuple[Settings, str]] = [
     ({"TextImg_path": "nowhere"}, "the folder nowhere does not exist"),
     ({"TextImg_path": "bank.npz"}, "bank.npz is no folder"),
     ({"TextImg_path": "x" * 300}, "File name too long"),
+    ({"patch_path": "x" * 300}, "File name too long"),
+    ({"output_dir": "x" * 300}, "File name too long"),
+    ({"Modellist": ["x" * 300 + "/mine.pth"]}, "File name too long"),
+    ({"Modellist": ["x" * 300 + "/mine.py:Net"]}, "File name too long"),
+    ({"task": "PAIR", "input_path": "x" * 300}, "File name too long"),
     ({"TextImg_path": "a\0b"}, r"TextImg_path: 'a\x00b' holds a NUL character"),
     ({"patch_path": "nowhere"}, "patch_path: nowhere does not exist; the bundled bank is"),
     ({"patch_path": 3}, "patch_path: input should be a valid string, not 3; put it in quotes"),
@@ -148,7 +154,9 @@ KEYS: list[tuple[Settings, str]] = [
     ({"load_previous": 2}, "load_previous: "),
     ({"seed": -1}, "seed: "),
     ({"seed": 0.5}, "seed: "),
-    ({"device": "tpu"}, "device: input should be 'auto', 'cuda', 'mps' or 'cpu'"),
+    ({"device": "tpu"}, "device: 'tpu' is no device; write one of auto, cuda, cuda:1, mps, cpu"),
+    ({"device": "cuda:-1"}, "device: 'cuda:-1' is no device"),
+    ({"device": "cuda:99"}, "device: no cuda"),
     ({"device": ABSENT_DEVICE}, f"device: no {ABSENT_DEVICE} device here"),
     ({"inference": "fast"}, "inference: input should be 'auto', 'dense' or 'incremental'"),
 ]

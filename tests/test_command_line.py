@@ -12,7 +12,7 @@ import yaml
 
 import demo_causal_effect_calculation as calculation
 import demo_CEM_generation as generation
-from CEM_Demo.command_line import make_parser, run_script
+from CEM_Demo.command_line import exit_code, make_parser, run_script
 from CEM_Demo.config.schema import Config
 from conftest import write_config
 
@@ -85,3 +85,11 @@ def test_shipped_configs_are_valid_and_comment_every_key(task: str) -> None:
     assert config.task == task
     assert (config.w, config.h, config.ROI_size, config.mask_block_size) == (112, 112, 32, 8)
     assert all(config.image_path(name).exists() for name in config.Imagelist)
+
+
+def test_a_failure_of_the_system_that_nobody_foresaw_keeps_its_traceback(tmp_path: Path) -> None:
+    def work() -> None:
+        (tmp_path / "none").read_bytes()
+
+    with pytest.raises(FileNotFoundError):
+        exit_code(work)

@@ -30,12 +30,14 @@ from CEM_Demo.device import cpu_threads
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import write_atomically
 from CEM_Demo.images import png_bytes
+from CEM_Demo.method import metric
 from CEM_Demo.method.metric import psnr
 from CEM_Demo.ModelZoo import registry
 from CEM_Demo.report.report import make_report
-from CEM_Demo.results.cache import MAT_TEXT, MAT_TEXT_BYTES, mat_bytes, read_manifest, read_mat
+from CEM_Demo.results.manifest import read_manifest
+from CEM_Demo.results.mat_files import MAT_TEXT, MAT_TEXT_BYTES, mat_bytes, read_mat
 from CEM_Demo.results.paths import result_paths
-from CEM_Demo.run import conductor, stages
+from CEM_Demo.run import conductor, ledger
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import Run, inferences_for, prepare
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph, write_config
@@ -70,7 +72,7 @@ def tiny_run(tmp_path: Path, settings: dict[str, Any], output: Path, **changes: 
 
 @pytest.fixture(params=["dense", "incremental"])
 def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(stages, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(ledger, "SECONDS_BETWEEN_SAVES", 0.0)
     return request.param
 
 
@@ -183,12 +185,12 @@ def test_an_interrupted_run_keeps_all_that_is_done(
     shutil.rmtree(output)
     for batch, progress in ((3, (18, 0)), (6, (40, 12))):
         with monkeypatch.context() as patched:
-            patched.setattr(stages, "psnr", interrupting(batch))
+            patched.setattr(metric, "psnr", interrupting(batch))
             with pytest.raises(KeyboardInterrupt):
                 compute_effects(run)
         manifest = read_manifest(paths)
         assert manifest is not None
-        assert (manifest["progress"]["coarse"], manifest["progress"]["fine"]) == progress
+        assert tuple(int(draws.counts_of((4, 5)).sum()) for draws in manifest.rounds.values()) == progress
     compute_effects(run)
     assert results(output) == expected
 
@@ -283,7 +285,7 @@ def test_only_what_is_damaged_is_computed_again(
     tmp_path: Path,
     settings: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
     name: str,
     measured: int,
     damage: Callable[[Path], None],
@@ -293,14 +295,13 @@ def test_only_what_is_damaged_is_computed_again(
     expected = results(tmp_path / "out")
     path = getattr(result_paths(run.config, "Tiny", "photo_1.png", ROI_OF_TESTS), name)
     damage(path)
-    with pytest.raises(InputError, match=rf"{re.escape(path.name)}.*load_previous: 1 to mend it"):
+    with pytest.raises(InputError, match=rf"{re.escape(path.name)}.*load_previous: 1 to compute it again"):
         make_report(run.config)
     counts: list[int] = []
-    monkeypatch.setattr(stages, "psnr", lambda errors, size: (counts.append(len(errors)), psnr(errors, size))[1])
-    capsys.readouterr()
+    monkeypatch.setattr(metric, "psnr", lambda errors, size: (counts.append(len(errors)), psnr(errors, size))[1])
     compute_effects(run)
     assert sum(counts[1:]) == measured
-    printed = capsys.readouterr().out
+    printed = caplog.text
     assert (f"the {name} stage" in printed and path.name in printed) == (measured > 0)
     assert results(tmp_path / "out") == expected
     make_report(run.config)
@@ -417,7 +418,7 @@ def test_a_full_disk_costs_no_results(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(stages, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(ledger, "SECONDS_BETWEEN_SAVES", 0.0)
     compute_effects(tiny_run(tmp_path, settings, tmp_path / "roomy", batch_size=6))
     expected = results(tmp_path / "roomy")
     output = small_disk / "out"

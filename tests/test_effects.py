@@ -19,10 +19,13 @@ from CEM_Demo.inference.dense import paste
 from CEM_Demo.method.patch_bank import load_bank
 from CEM_Demo.method.plan import make_plan
 from CEM_Demo.ModelZoo import load_network
-from CEM_Demo.results.cache import read_effects, read_manifest, read_mat
+from CEM_Demo.results.manifest import read_manifest
+from CEM_Demo.results.mat_files import read_mat
 from CEM_Demo.results.paths import result_paths
+from CEM_Demo.results.reading import read_results
 from CEM_Demo.run.conductor import compute_effects
-from CEM_Demo.run.preparation import forecast, prepare
+from CEM_Demo.run.forecast import forecast
+from CEM_Demo.run.preparation import prepare
 from CEM_Demo.run.stages import passes_to_fine
 from CEM_Demo.tasks import Degradation, make_scene
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
@@ -63,13 +66,13 @@ def test_effects_are_those_of_a_plain_loop(
 ) -> None:
     config = make_config(tmp_path, settings, task=task, batch_size=batch_size)
     compute(config)
-    stored = read_effects(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
-    np.testing.assert_allclose(stored.coarse, by_hand(config, "coarse", 2), atol=5e-3)
-    passing = passes_to_fine(stored.origin, stored.coarse, config.tol)
+    stored = read_results(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
+    np.testing.assert_allclose(stored.rounds["coarse"].values, by_hand(config, "coarse", 2), atol=5e-3)
+    passing = passes_to_fine(stored.origin, stored.rounds["coarse"].values, config.tol)
     assert 0 < passing.sum() < passing.size
-    assert stored.fine is not None
-    np.testing.assert_allclose(stored.fine[passing], by_hand(config, "fine", 3)[passing], atol=5e-3)
-    assert not stored.fine[~passing].any()
+    assert "fine" in stored.rounds
+    np.testing.assert_allclose(stored.rounds["fine"].values[passing], by_hand(config, "fine", 3)[passing], atol=5e-3)
+    assert not stored.rounds["fine"].values[~passing].any()
 
 
 @pytest.mark.parametrize("size", [(32, 40), (29, 43), (45, 26)])
@@ -79,9 +82,9 @@ def test_any_image_size_works_and_edge_blocks_count(
     Image.fromarray(photograph(*size)).save(tmp_path / "images" / "photo_1.png")
     config = make_config(tmp_path, settings)
     compute(config)
-    stored = read_effects(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
-    assert stored.coarse.shape == (-(-size[0] // 8), -(-size[1] // 8), 2)
-    np.testing.assert_allclose(stored.coarse, by_hand(config, "coarse", 2), atol=5e-3)
+    stored = read_results(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
+    assert stored.rounds["coarse"].values.shape == (-(-size[0] // 8), -(-size[1] // 8), 2)
+    np.testing.assert_allclose(stored.rounds["coarse"].values, by_hand(config, "coarse", 2), atol=5e-3)
 
 
 def test_no_fine_file_where_no_block_passes_and_no_stale_one(tmp_path: Path, settings: dict[str, Any]) -> None:
@@ -91,7 +94,7 @@ def test_no_fine_file_where_no_block_passes_and_no_stale_one(tmp_path: Path, set
     assert paths.fine.exists()
     compute(make_config(tmp_path, settings, tol=90.0))
     assert not paths.fine.exists()
-    assert read_effects(paths).fine is None
+    assert "fine" not in read_results(paths).rounds
 
 
 def test_models_of_an_image_share_their_draws(tmp_path: Path, settings: dict[str, Any]) -> None:
@@ -125,7 +128,7 @@ def test_going_on_uses_the_batches_of_the_first_run(tmp_path: Path, settings: di
     compute(make_config(tmp_path, settings, batch_size=9, load_previous=1))
     manifest = read_manifest(paths)
     assert manifest is not None
-    assert manifest["batch_size"] == 5
+    assert manifest.batch_size == 5
 
 
 @pytest.mark.usefixtures("tiny_model")

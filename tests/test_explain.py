@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from CEM_Demo.config.schema import Config
+from CEM_Demo.device import pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.explain import Settings, explain, explain_rois
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import read_image
 from CEM_Demo.method.effect_map import make_effect_map
-from CEM_Demo.method.patch_bank import load_bank
+from CEM_Demo.method.patch_bank import PatchBank, load_bank
 from CEM_Demo.ModelZoo import load_network
-from CEM_Demo.results.cache import read_effects
 from CEM_Demo.results.paths import result_paths
+from CEM_Demo.results.reading import read_results
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
 from CEM_Demo.tasks import Degradation
@@ -39,9 +43,9 @@ def test_numbers_are_those_of_a_run(
 ) -> None:
     config = make_config(tmp_path, settings, task=task)
     compute_effects(prepare(config))
-    stored = read_effects(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
+    stored = read_results(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
     found = explain(load_network("Tiny", task), image, ROI_OF_TESTS, Degradation(task), as_in_config, "photo_1.png")
-    expected = make_effect_map(stored.origin, stored.coarse, stored.fine, config.tol, found.effect_map.roi)
+    expected = make_effect_map(stored.origin, stored.rounds.values(), config.tol, found.effect_map.roi)
     assert found.origin == stored.origin
     np.testing.assert_array_equal(found.effects, expected.effects)
     np.testing.assert_array_equal(found.interventions, expected.interventions)
@@ -74,3 +78,86 @@ def test_mistakes_are_named(settings: dict[str, Any], image: np.ndarray, as_in_c
         explain(network, image, ROI_OF_TESTS, Degradation("SR", scale=4), Settings(block=6))
     with pytest.raises(InputError, match="the network returns"):
         explain(network, image, ROI_OF_TESTS, Degradation("SR", scale=2), as_in_config)
+    with pytest.raises(InputError, match="block 40 is larger than the image of 40 x 32 pixels"):
+        explain(network, image, ROI_OF_TESTS, Degradation("DN"), Settings(block=40))
+    with pytest.raises(InputError, match="no ROI is given"):
+        explain_rois(network, image, [], Degradation("DN"), as_in_config)
+    with pytest.raises(InputError, match=r"ROI 0x4\+8\+8 holds no pixel"):
+        explain(network, image, ROI(8, 8, 0, 4), Degradation("DN"), as_in_config)
+    with pytest.raises(InputError, match=r"image: float64 \(32, 40, 3\), not RGB of 8 bits"):
+        explain(network, image / 255, ROI_OF_TESTS, Degradation("DN"), as_in_config)
+    with pytest.raises(InputError, match="image: a list, not a NumPy array"):
+        explain(network, image.tolist(), ROI_OF_TESTS, Degradation("DN"), as_in_config)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (
+            {"inference": "incremantal"},
+            "inference: input should be 'auto', 'dense' or 'incremental', not",
+        ),
+        ({"coarse_num": 0}, "coarse_num: input should be greater than 0, not 0"),
+        ({"fine_num": 2.5}, "fine_num: input should be a valid integer"),
+        ({"coarse_nun": 3}, "unknown key coarse_nun; did you mean coarse_num"),
+        ({"block": -8}, "block: input should be greater than 0"),
+        ({"tol": float("nan")}, "tol: input should be a finite number"),
+        ({"seed": -1}, "seed: input should be greater than or equal to 0"),
+        ({"batch_size": 0}, "batch_size: input should be greater than 0"),
+        ({"device": "gpu"}, "device: 'gpu' is no device; write one of auto, cuda, cuda:1, mps, cpu"),
+        ({"bank": "patches.npz"}, "bank: input should be an instance of PatchBank"),
+    ],
+)
+def test_settings_are_checked_as_a_config_is(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=re.escape(said)) as raised:
+        Settings(**wrong)
+    assert "\n" not in str(raised.value)
+
+
+def test_settings_share_their_ranges_and_meanings_with_the_config() -> None:
+    shared = Settings.model_fields.keys() & Config.model_fields.keys()
+    assert shared == Settings.model_fields.keys() - {"block", "bank"}
+    for key in shared:
+        own, of_config = Settings.model_fields[key], Config.model_fields[key]
+        assert (own.annotation, own.metadata, own.description) == (
+            of_config.annotation,
+            of_config.metadata,
+            of_config.description,
+        )
+
+
+@pytest.mark.parametrize("shape", [(0, 8, 8, 3), (4, 8, 6, 3), (4, 8, 8)])
+def test_a_bank_is_checked_when_it_is_made(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="holds"):
+        PatchBank(np.zeros(shape, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"task": "dn"}, "task: 'dn' is not one of SR, DN, DR, PAIR"),
+        ({"task": "SR", "scale": 5}, "scale: 5 is not one of 1, 2, 3, 4, 8"),
+        ({"task": "DN", "scale": 2}, "scale: must be 1 for task DN"),
+        ({"task": "DN", "sigma": 0.0}, "sigma: 0.0 is no strength of noise"),
+        ({"task": "DR", "rain": "hail"}, "rain: 'hail' is not one of small, medium, large, random"),
+        ({"task": "PAIR"}, "inputs: task PAIR needs the folder"),
+    ],
+)
+def test_a_degradation_is_checked_when_it_is_made(wrong: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        Degradation(**wrong)
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:-1", "cpu:1", ""])
+def test_what_is_no_device_is_said_to_be_none(name: str) -> None:
+    with pytest.raises(InputError, match="device: .* is no device; write one of auto"):
+        pick_device(name)
+
+
+def test_devices_are_picked_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert pick_device("cuda:1") == torch.device("cuda", 1)
+    assert pick_device("auto") == torch.device("cuda")
+    with pytest.raises(InputError, match="device: no cuda:2 here; the last of the CUDA devices is cuda:1"):
+        pick_device("cuda:2")

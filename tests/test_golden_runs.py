@@ -17,13 +17,14 @@ from CEM_Demo.geometry import ROI, Grid
 from CEM_Demo.images import read_image
 from CEM_Demo.inference import DenseInference
 from CEM_Demo.method.effect_map import make_effect_map
+from CEM_Demo.method.measurements import Draws
 from CEM_Demo.method.metric import psnr, squared_errors, to_uint8
 from CEM_Demo.method.patch_bank import load_bank
 from CEM_Demo.ModelZoo import build_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import load_strictly, read_state_dict
 from CEM_Demo.report.colours import COLOUR_BOUND, colour_position
 from CEM_Demo.report.figures import ROI_COLOUR, overlay
-from CEM_Demo.results.cache import read_mat
+from CEM_Demo.results.mat_files import read_mat
 from CEM_Demo.tasks import Degradation, make_scene
 from CEM_Demo.tasks.denoising import add_noise
 from shared_material import GOLDEN_PIPELINE, needs
@@ -167,7 +168,12 @@ def test_maps_from_the_recorded_arrays(recording: Recording) -> None:
         pytest.skip("this recording was interrupted before the map")
     rows, columns = coarse.shape[:2]
     grid = Grid(rows * recording.block, columns * recording.block, recording.block, config["sr"])
-    effect_map = make_effect_map(origin.item(), coarse, fine, config["tol"], grid.overlaps(recording.roi))
+    effect_map = make_effect_map(
+        origin.item(),
+        [Draws.of_published(draws) for draws in (coarse, fine)],
+        config["tol"],
+        grid.overlaps(recording.roi),
+    )
     golden = np.load(recording.folder / "cem.npz")
     np.testing.assert_array_equal(effect_map.effects, golden["CEM"])
     np.testing.assert_array_equal(effect_map.interventions == config["fine_num"], golden["fine_mask"])
@@ -202,7 +208,12 @@ def test_overlays_equal_the_recorded_pictures(recording: Recording) -> None:
     grid = Grid(rows * recording.block, columns * recording.block, recording.block, config["sr"])
     if not grid.is_aligned(recording.roi):
         pytest.skip("drawn with the published defect N13")
-    effect_map = make_effect_map(origin.item(), coarse, fine, config["tol"], grid.overlaps(recording.roi))
+    effect_map = make_effect_map(
+        origin.item(),
+        [Draws.of_published(draws) for draws in (coarse, fine)],
+        config["tol"],
+        grid.overlaps(recording.roi),
+    )
     height, width = (side * config["mask_block_size"] for side in (rows, columns))
     bound = COLOUR_BOUND[config["task"]]
     found = overlay(effect_map, read_image(degraded), recording.roi, config["mask_block_size"], (height, width), bound)

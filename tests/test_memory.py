@@ -24,7 +24,8 @@ from CEM_Demo.inference.process_memory import free_bytes, most_resident_bytes, r
 from CEM_Demo.inference.steps import Steps
 from CEM_Demo.method.plan import make_plan
 from CEM_Demo.ModelZoo import build_network
-from CEM_Demo.run.preparation import forecast, prepare
+from CEM_Demo.run.forecast import forecast
+from CEM_Demo.run.preparation import prepare
 from conftest import Tiny, make_config, photograph
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +50,8 @@ from pathlib import Path
 from CEM_Demo.command_line import read_config
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.inference.process_memory import most_resident_bytes
-from CEM_Demo.run.preparation import forecast, prepare
+from CEM_Demo.run.forecast import forecast
+from CEM_Demo.run.preparation import prepare
 
 run = prepare(read_config(Path(sys.argv[1]), sys.argv[2:]))
 (ahead,) = forecast(run)

@@ -16,8 +16,10 @@ from PIL import Image
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import UInt8Image, read_image
-from CEM_Demo.results.cache import read_effects, read_manifest, read_mat
+from CEM_Demo.results.manifest import read_manifest
+from CEM_Demo.results.mat_files import read_mat
 from CEM_Demo.results.paths import result_paths
+from CEM_Demo.results.reading import read_results
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
 from CEM_Demo.tasks.super_resolution import downscale
@@ -123,14 +125,14 @@ def test_inputs_that_sr_makes_give_the_numbers_of_sr(
     assert pair.sr == scale
     unpaired = {key: value for key, value in paired.items() if key != "input_path"}
     found, expected = (
-        read_effects(result_paths(config, model, "photo_1.png", ROI_OF_TESTS))
+        read_results(result_paths(config, model, "photo_1.png", ROI_OF_TESTS))
         for config in (pair, make_config(tmp_path, unpaired, task="SR", sr=scale))
         if compute(config) is None
     )
     assert found.origin == expected.origin
-    np.testing.assert_array_equal(found.coarse, expected.coarse)
-    assert expected.fine is not None and found.fine is not None
-    np.testing.assert_array_equal(found.fine, expected.fine)
+    np.testing.assert_array_equal(found.rounds["coarse"].values, expected.rounds["coarse"].values)
+    assert "fine" in expected.rounds and "fine" in found.rounds
+    np.testing.assert_array_equal(found.rounds["fine"].values, expected.rounds["fine"].values)
 
 
 def test_patches_are_pasted_as_they_are(tmp_path: Path, paired: dict[str, Any]) -> None:
@@ -156,7 +158,7 @@ def test_a_degradation_of_ones_own_draws_from_the_plan_alone(tmp_path: Path, pai
     for batch_size in (1, 7):
         config = make_config(tmp_path, paired, batch_size=batch_size, prefix=f"B{batch_size}", inference="dense")
         compute(config)
-        results.append(read_effects(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)).coarse)
+        results.append(read_results(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)).coarse)
     np.testing.assert_allclose(*results, atol=5e-3)
 
 
@@ -170,7 +172,7 @@ def test_input_and_degradation_are_provenance(tmp_path: Path, paired: dict[str, 
     compute(make_config(tmp_path, paired, degradation=f"{source}:darken", prefix="DARK"))
     config_with_it = make_config(tmp_path, paired, prefix="DARK")
     manifest = read_manifest(result_paths(config_with_it, "Tiny", "photo_1.png", ROI_OF_TESTS))
-    assert manifest is not None and manifest["provenance"]["degradation"] == "darken"
+    assert manifest is not None and manifest.provenance["degradation"] == "darken"
     source.write_text(DEGRADE.replace("0, 20", "0, 30"))
     with pytest.raises(InputError, match=r"differently: degrade\.py was \w+\.\.\., is now"):
         compute(make_config(tmp_path, paired, degradation=f"{source}:darken", prefix="DARK"))
@@ -223,7 +225,7 @@ def test_mistakes_in_a_degradation_end_in_one_line(
 def test_a_degradation_that_fails_midway_keeps_what_is_done(
     tmp_path: Path, paired: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("CEM_Demo.run.stages.SECONDS_BETWEEN_SAVES", -1)
+    monkeypatch.setattr("CEM_Demo.run.ledger.SECONDS_BETWEEN_SAVES", -1)
     source = (
         "calls = []\n\ndef tire(patch, random):\n    calls.append(1)\n    assert len(calls) < 20\n    return patch\n"
     )
@@ -233,7 +235,7 @@ def test_a_degradation_that_fails_midway_keeps_what_is_done(
         compute(config)
     paths = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)
     manifest = read_manifest(paths)
-    assert manifest is not None and manifest["progress"]["coarse"] == 16
+    assert manifest is not None and manifest.rounds["coarse"] == 16
     assert np.count_nonzero(read_mat(paths.coarse)) == 16
 
 

@@ -17,12 +17,15 @@ from CEM_Demo.images import read_image
 from CEM_Demo.method.plan import make_plans
 from CEM_Demo.ModelZoo import checkpoints
 from CEM_Demo.report.report import make_report
+from CEM_Demo.results import provenance
+from CEM_Demo.results.manifest import Manifest, read_manifest
+from CEM_Demo.results.mat_files import mat_bytes
 from CEM_Demo.results.paths import ResultPaths, result_paths
 from CEM_Demo.results.provenance import OTHERWISE_RECORDED, differences, of_config
 from CEM_Demo.run import conductor, preparation
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
-from CEM_Demo.tasks import denoising
+from CEM_Demo.tasks import denoising, deraining
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
 from killing import results
 
@@ -84,6 +87,10 @@ def change_version(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "__version__", "1.13.0")
 
 
+def change_own_version(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provenance, "__version__", "0.9")
+
+
 MATERIAL_CHANGES: dict[str, tuple[Change, str]] = {
     "checkpoint_sha256": (change_checkpoint, r"checkpoint_sha256 was \w{12}\.\.\., is now \w{12}\.\.\."),
     "image_sha256": (change_image, "image_sha256 was"),
@@ -92,6 +99,7 @@ MATERIAL_CHANGES: dict[str, tuple[Change, str]] = {
     "plan_sha256": (change_plan, "plan_sha256 was"),
     "device": (change_device, r"device was cpu \(.*\), is now cuda \(another one\)"),
     "versions": (change_version, r"torch was .*, is now 1\.13\.0"),
+    "versions of the project": (change_own_version, r"CEM_Demo was .*, is now 0\.9"),
 }
 
 
@@ -106,15 +114,16 @@ def paths_of(config: Config) -> ResultPaths:
     return result_paths(config, "Tiny", "photo_1.png", config.rois_of("photo_1.png")[0])
 
 
-def manifest_of(config: Config) -> dict[str, Any]:
-    manifest = conductor.Cache(paths_of(config), {}, "auto", []).earlier()
+def manifest_of(config: Config) -> Manifest:
+    manifest = read_manifest(paths_of(config))
     assert manifest is not None
     return manifest
 
 
 def test_every_key_of_the_provenance_is_tried_here(finished: Config) -> None:
     tried = {*CONFIG_CHANGES, *IN_THE_FOLDER, *MATERIAL_CHANGES}
-    assert set(manifest_of(finished)["provenance"]) == {*tried, "roi"} - {"w", "h", "ROI_size"}
+    not_keys = {"w", "h", "ROI_size", "versions of the project"}
+    assert set(manifest_of(finished).provenance) == {*tried, "roi"} - not_keys
     assert set(Config.model_fields) == {*CONFIG_CHANGES, *IN_THE_FOLDER, *OTHERWISE_RECORDED}
 
 
@@ -140,6 +149,18 @@ def test_changed_material_is_refused(
     change(tmp_path, monkeypatch)
     with pytest.raises(InputError, match=f"{expected}.*load_previous: 0.*prefix"):
         compute_effects(prepare(make_config(tmp_path, settings, load_previous=1)))
+    assert results(tmp_path / "out") == before
+
+
+def test_effects_under_the_rain_of_an_earlier_generator_are_refused(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(deraining, "GENERATOR", "version 1")
+        compute_effects(prepare(make_config(tmp_path, settings, task="DR")))
+    before = results(tmp_path / "out")
+    with pytest.raises(InputError, match="rain_generator was version 1, is now version 2.*load_previous: 0"):
+        compute_effects(prepare(make_config(tmp_path, settings, task="DR", load_previous=1)))
     assert results(tmp_path / "out") == before
 
 
@@ -173,7 +194,7 @@ def test_another_inference_is_refused_but_auto_goes_on_with_the_one_that_was_use
     config = make_config(tmp_path, settings, inference="auto", load_previous=1)
     paths_of(config).fine.unlink()
     compute_effects(prepare(config))
-    assert manifest_of(config)["inference"] == before
+    assert manifest_of(config).inference == before
 
 
 def pack_as_folder(folder: Path) -> None:
@@ -203,10 +224,11 @@ def test_what_cannot_matter_is_not_refused(
     tmp_path: Path,
     settings: dict[str, Any],
     finished: Config,
-    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
     changes: dict[str, Any],
     prepare_change: Callable[[Path], None],
 ) -> None:
+    caplog.set_level("INFO")
     prepare_change(tmp_path)
     for key in {"patch_path", "TextImg_path", "output_dir"} & set(changes):
         changes = {key: str(tmp_path / changes[key])}
@@ -214,19 +236,20 @@ def test_what_cannot_matter_is_not_refused(
         changes = {**changes, "device": "cpu"}
     config = make_config(tmp_path, settings, load_previous=1, **changes)
     compute_effects(prepare(config))
-    assert "already computed" in capsys.readouterr().out
+    assert "already computed" in caplog.text
     make_report(config)
 
 
 def test_more_models_and_an_image_cropped_alike_go_on(
-    tmp_path: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     changes = {"task": "SR", "sr": 2, "mask_block_size": 8}
     compute_effects(prepare(make_config(tmp_path, settings, **changes)))
     Image.fromarray(photograph(32, 40)).crop((0, 0, 41, 33)).save(tmp_path / "images" / "photo_1.png")
     config = make_config(tmp_path, settings, **changes, load_previous=1, Modellist=["Tiny", "Tiny@Base"])
     compute_effects(prepare(config))
-    assert "Tiny photo_1.png: already computed" in capsys.readouterr().out
+    assert "Tiny photo_1.png: already computed" in caplog.text
 
 
 def test_a_network_that_restores_otherwise_than_before_is_refused(
@@ -242,7 +265,7 @@ def test_a_network_that_restores_otherwise_than_before_is_refused(
 def test_the_threads_of_the_first_run_are_kept(
     tmp_path: Path, settings: dict[str, Any], finished: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    used = manifest_of(finished)["threads"]
+    used = manifest_of(finished).threads
     counts: list[int] = []
     inferences_for = conductor.inferences_for
     monkeypatch.setattr(
@@ -256,7 +279,7 @@ def test_the_threads_of_the_first_run_are_kept(
     finally:
         torch.set_num_threads(used)
     assert counts == [used]
-    assert manifest_of(finished)["threads"] == used
+    assert manifest_of(finished).threads == used
 
 
 def test_keys_of_one_side_alone_are_differences() -> None:
@@ -268,7 +291,7 @@ def test_keys_of_one_side_alone_are_differences() -> None:
 
 
 def test_config_values_survive_the_manifest(finished: Config) -> None:
-    recorded, asked = manifest_of(finished)["provenance"], of_config(finished, ROI_OF_TESTS)
+    recorded, asked = manifest_of(finished).provenance, of_config(finished, ROI_OF_TESTS)
     assert {key: recorded[key] for key in asked} == asked
 
 
@@ -277,16 +300,15 @@ def test_a_published_cache_is_drawn_unverified_but_not_gone_on_from(
 ) -> None:
     paths_of(finished).manifest.unlink()
     assert "Unverified" in make_report(finished).read_text()
-    with pytest.raises(InputError, match="has no manifest, so it cannot be gone on from.*load_previous: 0"):
+    with pytest.raises(InputError, match="has no manifest, so no run can continue it.*load_previous: 0"):
         compute_effects(prepare(make_config(tmp_path, settings, load_previous=1)))
 
 
 def test_an_unfinished_published_cache_is_not_drawn(finished: Config) -> None:
     paths = paths_of(finished)
-    coarse = conductor.Cache(paths, {}, "auto", [])
-    coarse._write_mat(paths.coarse, np.pad(np.ones((3, 5, 2)), ((0, 1), (0, 0), (0, 0))))
+    paths.coarse.write_bytes(mat_bytes(np.pad(np.ones((3, 5, 2)), ((0, 1), (0, 0), (0, 0)))))
     paths.manifest.unlink()
-    with pytest.raises(InputError, match="has zeros, so it is not finished"):
+    with pytest.raises(InputError, match="has zeros among its draws, so it is not finished"):
         make_report(finished)
 
 
@@ -306,6 +328,6 @@ def test_a_report_that_is_refused_draws_nothing(tmp_path: Path, settings: dict[s
 
 
 def test_a_checkpoint_is_known_by_its_bytes(tmp_path: Path, settings: dict[str, Any], finished: Config) -> None:
-    assert manifest_of(finished)["provenance"]["checkpoint_sha256"] == checkpoints.sha256_of(
+    assert manifest_of(finished).provenance["checkpoint_sha256"] == checkpoints.sha256_of(
         tmp_path / "models" / "Tiny.pth"
     )

@@ -17,12 +17,13 @@ from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import png_bytes, read_image
+from CEM_Demo.method import metric
 from CEM_Demo.method.effect_map import EffectMap, make_effect_map
+from CEM_Demo.method.measurements import Draws
 from CEM_Demo.method.metric import psnr
 from CEM_Demo.report.figures import colour_bar, overlay, pie
 from CEM_Demo.report.report import Panel, Section, make_report, render
 from CEM_Demo.results.paths import result_paths
-from CEM_Demo.run import stages
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
 from conftest import ROI_OF_TESTS, make_config, photograph
@@ -83,7 +84,7 @@ def test_unfinished_results_make_no_report(finished: Config, monkeypatch: pytest
             raise KeyboardInterrupt
         return psnr(*arguments)
 
-    monkeypatch.setattr(stages, "psnr", interrupted)
+    monkeypatch.setattr(metric, "psnr", interrupted)
     with pytest.raises(KeyboardInterrupt):
         compute_effects(prepare(finished.model_copy(update={"batch_size": 16})))
     with pytest.raises(InputError, match="not finished.*load_previous: 1"):
@@ -95,7 +96,7 @@ def a_map() -> EffectMap:
     roi[1:3, 1:3] = True
     coarse = np.full((4, 5, 2), 30.0)
     coarse[0, 0], coarse[3, 4], coarse[1, 1] = 29.0, 30.5, 20.0
-    return make_effect_map(origin, coarse, None, 0.01, roi)
+    return make_effect_map(origin, [Draws.of_published(coarse)], 0.01, roi)
 
 
 def test_map_counts_ranges_and_thresholds() -> None:
@@ -103,11 +104,13 @@ def test_map_counts_ranges_and_thresholds() -> None:
     assert vars(effect_map.counts) == {"negative": 1, "positive": 5, "zero": 14, "roi": 4}
     assert (effect_map.highest.row, effect_map.highest.column) == (0, 0)
     assert effect_map.effect_range == pytest.approx(1.5)
-    assert not make_effect_map(30.0, np.full((2, 2, 3), 29.995), None, 0.01, np.zeros((2, 2), bool)).effects.any()
+    assert not make_effect_map(
+        30.0, [Draws.of_published(np.full((2, 2, 3), 29.995))], 0.01, np.zeros((2, 2), bool)
+    ).effects.any()
 
 
 def test_a_map_without_effects_is_drawn() -> None:
-    nothing = make_effect_map(30.0, np.full((2, 2, 3), 30.0), None, 0.01, np.ones((2, 2), bool))
+    nothing = make_effect_map(30.0, [Draws.of_published(np.full((2, 2, 3), 30.0))], 0.01, np.ones((2, 2), bool))
     assert colour_bar(nothing, 1.0)
     assert pie(nothing)
 

@@ -220,6 +220,17 @@ def test_a_flat_image_gets_a_page_without_proposals(
     assert "No structure was found" in (tmp_path / "page.html").read_text()
 
 
+PICKY_NETWORK = """
+from torch import nn
+
+class Picky(nn.Module):
+    def forward(self, image):
+        if image.shape[-1] == 44:
+            raise RuntimeError("not so wide")
+        return image
+"""
+
+
 @pytest.mark.parametrize(
     ("words", "changes", "expected"),
     [
@@ -253,6 +264,21 @@ def test_mistakes_are_named_in_one_line(
     assert expected in message
     assert [entry.name for entry in tmp_path.glob("*.html")] == ["folder.html"]
     assert image.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_network_that_fails_on_the_image_is_named_in_one_line(
+    image: Path,
+    tmp_path: Path,
+    settings: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "picky.py").write_text(PICKY_NETWORK)
+    config = write_config(tmp_path, {**settings, "Modellist": ["picky.py:Picky"]})
+    assert run(monkeypatch, image, "--config", config) == 2
+    assert "error: Picky fails on an input of 44 x 36 pixels: RuntimeError: not so wide" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.html"))
 
 
 def test_names_are_escaped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,9 +16,11 @@ from CEM_Demo.inference.choice import choose_inference
 from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.ModelZoo import build_network
 from CEM_Demo.report.report import make_report
-from CEM_Demo.results.cache import StoredEffects, read_effects
 from CEM_Demo.results.paths import result_paths
+from CEM_Demo.results.reading import Results, read_results
+from CEM_Demo.run import ledger
 from CEM_Demo.run.conductor import compute_effects
+from CEM_Demo.run.experiment import Experiment
 from CEM_Demo.run.preparation import prepare
 from conftest import make_config, photograph
 
@@ -36,8 +38,8 @@ def config_with(folder: Path, settings: dict[str, Any], rois: Any, **changes: An
     return make_config(folder, others, rois=rois, **changes)
 
 
-def stored(config: Config, roi: ROI) -> StoredEffects:
-    return read_effects(result_paths(config, "Tiny", "photo_1.png", roi))
+def stored(config: Config, roi: ROI) -> Results:
+    return read_results(result_paths(config, "Tiny", "photo_1.png", roi))
 
 
 @pytest.mark.parametrize("inference", ["dense", "incremental"])
@@ -49,12 +51,12 @@ def test_four_rois_equal_four_single_runs(tmp_path: Path, settings: dict[str, An
         compute_effects(prepare(alone))
         found, expected = stored(together, roi), stored(alone, roi)
         assert found.origin == expected.origin
-        np.testing.assert_allclose(found.coarse, expected.coarse, atol=1e-6)
-        assert found.fine is not None and expected.fine is not None
-        np.testing.assert_allclose(found.fine, expected.fine, atol=1e-6)
+        np.testing.assert_allclose(found.rounds["coarse"].values, expected.rounds["coarse"].values, atol=1e-6)
+        assert "fine" in found.rounds and "fine" in expected.rounds
+        np.testing.assert_allclose(found.rounds["fine"].values, expected.rounds["fine"].values, atol=1e-6)
         assert found.manifest is not None and expected.manifest is not None
-        assert found.manifest["reach"] == expected.manifest["reach"]
-        assert found.manifest["progress"] == expected.manifest["progress"]
+        assert found.manifest.reach == expected.manifest.reach
+        assert found.manifest.rounds == expected.manifest.rounds
 
 
 def test_a_square_of_the_list_equals_the_one_box_form(tmp_path: Path, settings: dict[str, Any]) -> None:
@@ -62,7 +64,9 @@ def test_a_square_of_the_list_equals_the_one_box_form(tmp_path: Path, settings: 
     compute_effects(prepare(listed))
     compute_effects(prepare(single))
     roi = ROI.square(8, 8, 16)
-    np.testing.assert_array_equal(stored(listed, roi).coarse, stored(single, roi).coarse)
+    np.testing.assert_array_equal(
+        stored(listed, roi).rounds["coarse"].values, stored(single, roi).rounds["coarse"].values
+    )
     run_folders = {path.name for path in (tmp_path / "out" / "DN-CEM").iterdir() if path.is_dir()}
     assert run_folders == {"TEST-R16x16+8+8M8", "TEST-R16M8"}
 
@@ -74,42 +78,40 @@ def test_an_roi_added_later_leaves_the_finished_ones_alone(tmp_path: Path, setti
     after = config_with(tmp_path, settings, BOXES[:2], load_previous=1)
     compute_effects(prepare(after))
     assert result_paths(after, "Tiny", "photo_1.png", ROI.square(8, 8, 16)).manifest.read_bytes() == finished
-    assert stored(after, after.rois_of("photo_1.png")[1]).coarse.all()
+    assert stored(after, after.rois_of("photo_1.png")[1]).rounds["coarse"].values.all()
 
 
 @pytest.mark.parametrize("inference", ["dense", "incremental"])
 def test_an_interrupted_run_ends_with_the_same_effects(
     tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch, inference: str
 ) -> None:
-    from CEM_Demo.run import stages
-
-    monkeypatch.setattr(stages, "SECONDS_BETWEEN_SAVES", 0.0)
+    monkeypatch.setattr(ledger, "SECONDS_BETWEEN_SAVES", 0.0)
     settings |= {"batch_size": 7, "inference": inference}
     whole = config_with(tmp_path, settings, BOXES, prefix="whole")
     compute_effects(prepare(whole))
     broken = config_with(tmp_path, settings, BOXES, prefix="broken", load_previous=1)
-    measure = stages.Scope.measure
+    measure = Experiment.measure
     for most in (2, 5, 3):
         calls = 0
 
-        def limited(self: stages.Scope, batch: Any, most: int = most) -> Any:
+        def limited(self: Experiment, batch: Any, most: int = most) -> Any:
             nonlocal calls
             calls += 1
             if calls > most:
                 raise KeyboardInterrupt
             return measure(self, batch)
 
-        monkeypatch.setattr(stages.Scope, "measure", limited)
+        monkeypatch.setattr(Experiment, "measure", limited)
         with pytest.raises(KeyboardInterrupt):
             compute_effects(prepare(broken))
-    monkeypatch.setattr(stages.Scope, "measure", measure)
+    monkeypatch.setattr(Experiment, "measure", measure)
     compute_effects(prepare(broken))
     for roi in whole.rois_of("photo_1.png"):
         found, expected = stored(broken, roi), stored(whole, roi)
-        np.testing.assert_array_equal(found.coarse, expected.coarse)
-        assert found.fine is not None and expected.fine is not None
-        np.testing.assert_array_equal(found.fine, expected.fine)
-        assert found.manifest is not None and found.manifest["progress"] == expected.manifest["progress"]
+        np.testing.assert_array_equal(found.rounds["coarse"].values, expected.rounds["coarse"].values)
+        assert "fine" in found.rounds and "fine" in expected.rounds
+        np.testing.assert_array_equal(found.rounds["fine"].values, expected.rounds["fine"].values)
+        assert found.manifest is not None and found.manifest.rounds == expected.manifest.rounds
 
 
 def test_images_may_have_rois_of_their_own_and_the_report_shows_all(tmp_path: Path, settings: dict[str, Any]) -> None:
@@ -161,3 +163,17 @@ def test_boxes_and_the_one_box_form_exclude_each_other(tmp_path: Path, settings:
     del settings["h"]
     with pytest.raises(InputError, match="the key h is missing"):
         make_config(tmp_path, settings)
+
+
+def test_lines_and_bars_say_which_roi_they_are_of(
+    tmp_path: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = config_with(tmp_path, settings, BOXES[:2], inference="dense")
+    compute_effects(prepare(config))
+    both = "Tiny photo_1.png, ROI 16x16+8+8 and 9x5+20+4"
+    printed = capsys.readouterr().err
+    assert f"{both} coarse" in printed and f"{both} fine" in printed
+    make_report(config)
+    printed = capsys.readouterr().out
+    for roi in config.rois_of("photo_1.png"):
+        assert f"Tiny on photo_1.png, ROI {roi}: effects from" in printed

@@ -99,12 +99,12 @@ def test_rain_is_seeded_by_the_first_number_of_the_name(name: str, seed: int) ->
     assert rain_seed(name) == seed
 
 
-@pytest.mark.parametrize("kind", [*RAIN, "random"])
+@pytest.mark.parametrize("kind", RAIN)
 def test_every_kind_of_rain_falls(kind: str) -> None:
     first, again, other = make_rain(64, 80, 1, kind), make_rain(64, 80, 1, kind), make_rain(64, 80, 2, kind)
     np.testing.assert_array_equal(first.layer, again.layer)
     assert (first.layer != other.layer).any()
-    assert first.layer.max() == 255
+    assert first.layer.max() >= 254  # stretched to 0..255, then truncated
     assert 0.6 <= first.opacity < 1
 
 
@@ -126,7 +126,7 @@ def test_sigma_is_the_strength_of_the_noise_in_image_and_patches() -> None:
         assert np.std(noisy) == pytest.approx(7.5, rel=0.03)
 
 
-@pytest.mark.parametrize("kind", [*RAIN, "random"])
+@pytest.mark.parametrize("kind", RAIN)
 def test_rain_is_of_the_kind_asked_for(kind: str) -> None:
     image = photograph(40, 48)
     rain = make_rain(40, 48, 7, kind)
@@ -138,7 +138,7 @@ def test_rain_is_of_the_kind_asked_for(kind: str) -> None:
 
 def test_config_knows_every_kind_of_rain() -> None:
     kinds = get_args(get_args(Config.model_fields["rain"].annotation)[0])
-    assert set(kinds) == {*RAIN, "random"}
+    assert set(kinds) == set(RAIN)
 
 
 @pytest.mark.parametrize("scale", SCALES)

@@ -23,6 +23,7 @@ from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import png_bytes
 from CEM_Demo.method.effect_map import make_effect_map
+from CEM_Demo.method.measurements import Draws
 from CEM_Demo.ModelZoo import checkpoints, registry
 from CEM_Demo.report.report import Panel, Section, render
 from CEM_Demo.results.paths import check_nothing_is_shared, report_path, result_paths
@@ -267,7 +268,7 @@ PICTURE = png_bytes(photograph(8, 8))
 def a_page(text: str) -> str:
     """The report of one model on one image, with ``text`` wherever the user's or a file's text goes."""
     roi = np.zeros((2, 2), dtype=bool)
-    effect_map = make_effect_map(30.0, np.full((2, 2, 2), 29.0), None, 0.01, roi)
+    effect_map = make_effect_map(30.0, [Draws.of_published(np.full((2, 2, 2), 29.0))], 0.01, roi)
     manifest = {
         "provenance": {"device": text, "image_sha256": text, "versions": {text: text}},
         "inference": text,

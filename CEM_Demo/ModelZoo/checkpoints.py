@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from CEM_Demo.errors import InputError
+from CEM_Demo.files import reading
 from CEM_Demo.ModelZoo.registry import Entry
 
 MODEL_DIR = Path(__file__).parent / "models"
@@ -49,9 +50,13 @@ def checkpoint_path(entry: Entry, training: str) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal."""
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()
@@ -89,7 +94,7 @@ def read_plain(path: Path) -> Any:
 def _fault(path: Path, complaint: str) -> str:
     """What is wrong with a file that PyTorch does not read, and what to do about it."""
     again = f"fetch it again, from {PUBLISHED_AT} if it is a published one"
-    with path.open("rb") as file:
+    with reading(path), path.open("rb") as file:
         start = file.read(512).lstrip()
     if not start:
         return f"the file is empty; {again}"

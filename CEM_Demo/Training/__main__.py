@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from CEM_Demo.command_line import exit_code
-from CEM_Demo.files import write_atomically, write_bytes
+from CEM_Demo.device import pick_device
+from CEM_Demo.files import is_file, write_atomically, write_bytes
 from CEM_Demo.ModelZoo import MODEL_DIR, build_network, find
 from CEM_Demo.ModelZoo.checkpoints import sha256_of
 from CEM_Demo.Training.data import TrainingPairs
@@ -63,12 +64,12 @@ def run(arguments: argparse.Namespace) -> None:
     torch.manual_seed(recipe.seed)
     net = build_network(arguments.model, arguments.task, arguments.factor)
     pairs = TrainingPairs(arguments.photographs, arguments.task, recipe.crop, scale, recipe.seed)
-    device = torch.device(arguments.device)
+    device = pick_device(arguments.device)
     state = start(net, recipe, device)
     # Model@Demo is the network of scale 4, and what is trained at another must not take its place.
     stem = arguments.model if scale in (1, DEMO_SCALE) else f"{arguments.model}-x{scale}"
     state_path = arguments.state or Path("runs") / f"{stem}.pt"
-    if state_path.is_file():
+    if is_file(state_path):
         state.restore(state_path)
         print(f"going on from step {state.step} of {state_path}")
     recent = 0.0

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import nn
 
 from CEM_Demo.command_line import exit_code
-from CEM_Demo.device import DEVICES, pick_device
+from CEM_Demo.device import DEVICES, check_device_name, pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import write_bytes
 from CEM_Demo.images import UInt8Image, read_image
@@ -86,7 +86,7 @@ def main(words: list[str] | None = None) -> int:
     parser.add_argument("--models", required=True, nargs="+", help="names of the zoo, such as EDSR@Demo")
     parser.add_argument("--photographs", required=True, nargs="+", type=Path, help="folders of clean photographs")
     parser.add_argument("--factor", type=int, default=4, help="scale of the SR networks (default 4)")
-    parser.add_argument("--device", default="auto", choices=DEVICES)
+    parser.add_argument("--device", default="auto", type=check_device_name, help=f"one of {DEVICES}")
     parser.add_argument("--record", action="store_true", help="keep the figures in the JSON files beside the weights")
     arguments = parser.parse_args(words)
     return exit_code(lambda: print_table(arguments))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import re
 import reprlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,13 +10,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from CEM_Demo.config.plain_yaml import FRACTION, WHOLE_NUMBER, PlainLoader
-from CEM_Demo.config.safe_names import LONGEST_NAME
+from CEM_Demo.config.complaints import first_complaint
+from CEM_Demo.config.plain_yaml import PlainLoader
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
-
-# What pydantic calls the alternatives of a key that takes values of several types.
-UNION_TAGS = {"list", "mapping", "str", "dict[str,any]", "literal[0,1]", "bool"}
 
 
 def load_config(
@@ -53,7 +48,7 @@ def _validated(values: dict[str, Any], path: Path) -> Config:
     try:
         return Config(**values)
     except ValidationError as error:
-        raise InputError(f"{path}: {_explain(error)}") from error
+        raise InputError(f"{path}: {first_complaint(error, Config)}") from error
 
 
 def _parse(path: Path) -> dict[str, Any]:
@@ -74,46 +69,6 @@ def _parse(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict) or not all(isinstance(key, str) for key in values):
         raise InputError(f"{path}: a config is a list of `key: value` lines, as in demo-SR_CEM.yml")
     return values
-
-
-def _explain(error: ValidationError) -> str:
-    """The first complaint, in one line."""
-    # An unknown key explains a missing one: it is often the same, mistyped.
-    complaint = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
-    place = ".".join(str(part) for part in complaint["loc"] if part not in UNION_TAGS)[:LONGEST_NAME]
-    key = place.partition(".")[0]
-    kind, given = complaint["type"], complaint["input"]
-    if kind == "missing":
-        return f"the key {place} is missing ({Config.model_fields[key].description})"
-    if kind == "extra_forbidden" and place != key:
-        return f"{place} is unknown ({Config.model_fields[key].description})"
-    if kind == "extra_forbidden":
-        close = _nearest_key(key)
-        return f"unknown key {key}{f'; did you mean {close}?' if close else ''}"
-    reason = complaint["msg"].removeprefix("Value error, ")
-    if kind == "value_error":
-        return f"{key}: {reason}" if key else reason
-    wrong = f"{reason[0].lower()}{reason[1:]}, not {reprlib.repr(given)}{_nearest_fix(kind, given)}"
-    return f"{place}: {wrong} ({Config.model_fields[key].description})"
-
-
-def _nearest_fix(kind: str, given: Any) -> str:
-    """What to write instead of a value of the wrong type."""
-    if kind == "string_type" and isinstance(given, int | float | bool):
-        return "; put it in quotes"
-    number = rf"\s*({WHOLE_NUMBER}|{FRACTION})\s*"
-    if kind in ("int_type", "float_type") and isinstance(given, str) and re.fullmatch(number, given):
-        return "; write it without quotes"
-    if kind == "list_type" and isinstance(given, str):
-        return f"; write [{given}]" if len(given) < LONGEST_NAME else "; put it in [ ]"
-    return ""
-
-
-def _nearest_key(key: str) -> str | None:
-    """The key meant by a mistyped one: a part of it, or one that reads alike."""
-    parts = [known for known in Config.model_fields if len(known) > 1 and known.lower() in key.lower()]
-    alike = difflib.get_close_matches(key, Config.model_fields, n=1, cutoff=0.5)
-    return next(iter(parts + alike), None)
 
 
 def keys_help() -> str:

@@ -18,14 +18,19 @@ from pydantic import (
 
 from CEM_Demo.config.model_sources import ModelSource, ZooModel, parse_model
 from CEM_Demo.config.safe_names import safe_file_name, safe_name
-from CEM_Demo.device import DEVICES
+from CEM_Demo.config.settings import (
+    BatchSize,
+    CoarseDraws,
+    Device,
+    FineDraws,
+    InferenceKind,
+    NotNegative,
+    Positive,
+    Seed,
+    Tolerance,
+)
 from CEM_Demo.geometry import ROI, SCALES
-from CEM_Demo.tasks.degradation import Degradation
-
-Positive = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[int, Field(ge=0)]
-# A plan lists every draw; more of them would rather fill the memory than move a mean.
-Draws = Annotated[int, Field(gt=0, le=100_000)]
+from CEM_Demo.tasks.degradation import Degradation, RainKind, TaskName
 
 
 class Box(BaseModel):
@@ -55,7 +60,7 @@ class Config(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    task: Literal["SR", "DN", "DR", "PAIR"] = Field(
+    task: TaskName = Field(
         description="SR super-resolution, DN denoising, DR deraining, PAIR degraded inputs from files"
     )
     sr: Positive = Field(
@@ -65,9 +70,7 @@ class Config(BaseModel):
     sigma: float | None = Field(
         default=None, gt=0, allow_inf_nan=False, description="DN: strength of the noise, in 8-bit levels (default 50)"
     )
-    rain: Literal["small", "medium", "large", "random"] | None = Field(
-        default=None, description="DR: small, medium, large or random rain (default medium)"
-    )
+    rain: RainKind | None = Field(default=None, description="DR: small, medium, large or random rain (default medium)")
     Modellist: list[str | dict[str, Any]] = Field(
         min_length=1,
         description="models, each Model (published weights), Model@Training, a checkpoint file, my_net.py:MyNet, "
@@ -96,23 +99,15 @@ class Config(BaseModel):
         "or such a list for each image",
     )
     mask_block_size: Positive = Field(description="side of a block, in full-resolution pixels; a multiple of sr")
-    coarse_num: Draws = Field(description="interventions on every block in the coarse stage")
-    fine_num: Draws = Field(description="interventions on every block that passes to the fine stage")
+    coarse_num: CoarseDraws
+    fine_num: FineDraws
     load_previous: Literal[0, 1] | bool = Field(description="1 goes on from what an earlier run left, 0 starts anew")
-    tol: float = Field(ge=0, allow_inf_nan=False, description="dB below which an effect counts as none")
-    seed: NotNegative = Field(default=0, description="of the draws of patches and of their noise (default 0)")
-    device: Literal["auto", "cuda", "mps", "cpu"] = Field(
-        default="auto", description=f"one of {', '.join(DEVICES)} (default auto: the first there is)"
-    )
-    inference: Literal["auto", "dense", "incremental"] = Field(
-        default="auto",
-        description="dense restores whole images, incremental only what an intervention changes and the ROI needs "
-        "(default auto: the one predicted to be faster)",
-    )
+    tol: Tolerance
+    seed: Seed = 0
+    device: Device = "auto"
+    inference: InferenceKind = "auto"
     output_dir: str = Field(default=".", description="folder for all results (default: the current one)")
-    batch_size: Positive | None = Field(
-        default=None, description="interventions per forward pass (default: found from the model and the memory)"
-    )
+    batch_size: BatchSize = None
 
     @field_validator("batch_size_dict", mode="before")
     @classmethod

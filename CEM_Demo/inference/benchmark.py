@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from CEM_Demo.device import DEVICES, pick_device, use_exact_arithmetic
+from CEM_Demo.device import DEVICES, check_device_name, exact_arithmetic, pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import read_image
@@ -58,18 +58,18 @@ COLUMNS = (
 ROI_COLUMNS = ("model", "ROIs", "inference", "groups", "one by one (s)", "together (s)", "ratio")
 
 
+@exact_arithmetic()
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table; see ``--help``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", choices=MODELS, help="only this task's models")
     parser.add_argument("--models", nargs="+", help="models of the task instead of those of the demos")
-    parser.add_argument("--device", choices=DEVICES, default="auto")
+    parser.add_argument("--device", type=check_device_name, default="auto", help=f"one of {DEVICES}")
     parser.add_argument("--blocks", type=int, default=8, help="how many blocks to measure (default: %(default)s)")
     parser.add_argument("--rois", type=int, help="compare so many ROIs in a row, together and one by one")
     chosen = parser.parse_args(arguments)
     if chosen.models and not chosen.task:
         parser.error("--models needs --task")
-    use_exact_arithmetic()
     device = pick_device(chosen.device)
     print(f"{_machine(device)}; seconds per intervention, mean over all blocks\n")
     columns = ROI_COLUMNS if chosen.rois else COLUMNS

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from CEM_Demo.method.measurements import Draws
 
 
 @dataclass(frozen=True)
@@ -70,26 +73,18 @@ class EffectMap:
         return Extreme(float(self.outside_roi[row, column]), row, column)
 
 
-def make_effect_map(
-    origin: float,
-    coarse: NDArray[np.float64],
-    fine: NDArray[np.float64] | None,
-    tol: float,
-    roi: NDArray[np.bool_],
-) -> EffectMap:
-    """Effects of the blocks: ``origin`` minus the mean intervened PSNR (paper, equation 4).
+def make_effect_map(origin: float, rounds: Iterable[Draws], tol: float, roi: NDArray[np.bool_]) -> EffectMap:
+    """Turn measurements into effects: ``origin`` minus the mean intervened PSNR (paper, equation 4).
 
     Args:
         origin: PSNR (dB) of the ROI without intervention.
-        coarse: rows x columns x draws, PSNR in dB.
-        fine: the same for the fine stage, zeros for blocks that were not tried; None where none was.
+        rounds: the draws; of each block those of the last round in which it was tried count.
         tol: dB; smaller effects become zero.
         roi: rows x columns, the blocks that overlap the ROI.
     """
-    effects = origin - coarse.mean(axis=2)
-    interventions = np.full(effects.shape, coarse.shape[2])
-    if fine is not None:
-        tried = fine.any(axis=2)
-        effects = np.where(tried, origin - fine.mean(axis=2), effects)
-        interventions = np.where(tried, fine.shape[2], interventions)
+    effects, interventions = np.zeros(roi.shape), np.zeros(roi.shape, np.int64)
+    for draws in rounds:
+        tried = draws.counts > 0
+        effects = np.where(tried, origin - draws.means, effects)
+        interventions = np.where(tried, draws.counts, interventions)
     return EffectMap(np.where(np.abs(effects) < tol, 0.0, effects), interventions, roi)

@@ -1,6 +1,9 @@
-"""PSNR of the ROI, exact to its definition on 8-bit images."""
+"""How well an ROI is restored. PSNR is the published metric: exact to its definition on 8-bit images."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,6 +11,24 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 PEAK = 255
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of how well an ROI is restored.
+
+    Attributes:
+        name: as the user writes it.
+        unit: of its values, as labels show it.
+        higher_is_better: False where smaller values mean a better restoration.
+        measure: from restored images (N x 3 x h x w float, as the network gives them) and the ground truth
+            (3 x h x w uint8, on the same device) to one value for each image, N float64.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    measure: Callable[[Tensor, Tensor], NDArray[np.float64]]
 
 
 def to_uint8(output: Tensor) -> Tensor:
@@ -38,3 +59,11 @@ def psnr(squared_error: NDArray[np.integer], values: int) -> NDArray[np.float64]
     """
     mean = np.maximum(squared_error, 1) / values
     return 10 * np.log10(PEAK**2 / mean)
+
+
+def _roi_psnr(restored: Tensor, ground_truth: Tensor) -> NDArray[np.float64]:
+    return psnr(squared_errors(to_uint8(restored), ground_truth).cpu().numpy(), ground_truth.numel())
+
+
+# Of RGB values that are rounded to 8 bits, as published.
+PSNR = Metric("psnr", "dB", True, _roi_psnr)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CEM_Demo.errors import InputError
+from CEM_Demo.files import reading
 from CEM_Demo.images import read_image
 
 BUNDLED = "CEM_Demo/patches/patches.npz"
@@ -19,9 +20,21 @@ PACKING = "pack patches with np.savez(path, patches=...), uint8 (N, p, p, 3)"
 
 @dataclass(frozen=True)
 class PatchBank:
-    """Natural patches to intervene with: ``patches`` is N x p x p x 3 uint8 RGB."""
+    """Natural patches to intervene with.
+
+    Attributes:
+        patches: N x p x p x 3 uint8 RGB, N at least 1.
+    """
 
     patches: NDArray[np.uint8]
+
+    def __post_init__(self) -> None:
+        """Raises InputError where the array is none of patches."""
+        shape = self.patches.shape
+        if self.patches.dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
+            raise InputError(f"holds {self.patches.dtype} {shape}, not square RGB patches, uint8 (N, p, p, 3)")
+        if not self.patches.size:
+            raise InputError(f"holds no patches; {BUNDLED} has 10,000")
 
     def __len__(self) -> int:
         return len(self.patches)
@@ -49,19 +62,20 @@ def load_bank(path: Path) -> PatchBank:
     Raises:
         InputError: nothing there, no patches in it, or patches that are not square, RGB and all of one size.
     """
+    with reading(path):
+        patches = _read_patches(path)
+    try:
+        return PatchBank(patches)
+    except InputError as error:
+        raise InputError(f"patch_path: {path} {error}") from error
+
+
+def _read_patches(path: Path) -> NDArray[np.uint8]:
     if path.is_dir():
-        patches = _read_folder(path)
-    elif path.is_file():
-        patches = _read_packed(path)
-    else:
-        raise InputError(f"patch_path: {path} does not exist; the bundled bank is {BUNDLED}")
-    if patches.dtype != np.uint8 or patches.ndim != 4 or patches.shape[1] != patches.shape[2] or patches.shape[3] != 3:
-        raise InputError(
-            f"patch_path: {path} holds {patches.dtype} {patches.shape}, not square RGB patches, uint8 (N, p, p, 3)"
-        )
-    if not patches.size:
-        raise InputError(f"patch_path: {path} holds no patches; {BUNDLED} has 10,000")
-    return PatchBank(patches)
+        return _read_folder(path)
+    if path.is_file():
+        return _read_packed(path)
+    raise InputError(f"patch_path: {path} does not exist; the bundled bank is {BUNDLED}")
 
 
 def _read_folder(folder: Path) -> NDArray[np.uint8]:

@@ -1,16 +1,14 @@
-"""The plan of the draws: which patch goes where, from one seed."""
+"""The plan of the draws: which patch goes where, made from one seed before anything is computed."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-STAGES = ("coarse", "fine")
+ROUNDS = ("coarse", "fine")
 
 # Raw words of a generator are used: unlike the distributions of NumPy's generators, they are the same in every version.
 WORDS_PER_TURN = 4  # of Philox-4x64: what one step of its counter yields
@@ -19,10 +17,10 @@ DIGESTED_AT_ONCE = 1 << 19
 
 @dataclass(frozen=True)
 class Interventions:
-    """Some interventions of a stage, in the order they are run; every array is of length N.
+    """Some interventions of a round, in the order in which they are run; every array is of length N.
 
     Attributes:
-        rows, columns: block that is replaced.
+        rows, columns: the block that is replaced.
         draws: number of the draw on that block.
         patches: index into the bank.
         noise_seeds: uint64, the seed of the patch's own noise (DN).
@@ -40,7 +38,7 @@ class Interventions:
 
 @dataclass(frozen=True)
 class Plan:
-    """All interventions of one stage, block by block; a slice of them is made when it is asked for.
+    """All interventions of one round, block by block; a slice of them is made when it is asked for.
 
     Attributes:
         shape: block rows and block columns of the image.
@@ -60,44 +58,40 @@ class Plan:
         return len(self.blocks) * self.draws
 
     def __getitem__(self, part: slice) -> Interventions:
-        return Interventions(*(array(part) for array in self._arrays))
+        blocks, draws = self.places(part)
+        patches = self._words(blocks, draws, 0) % np.uint64(self.bank_size)
+        return Interventions(
+            rows=blocks // self.shape[1],
+            columns=blocks % self.shape[1],
+            draws=draws,
+            patches=patches.astype(np.int64),
+            noise_seeds=self._words(blocks, draws, 1),
+        )
 
     def of_blocks(self, chosen: NDArray[np.bool_]) -> Plan:
         """The part on the blocks for which ``chosen`` (rows x columns) is True."""
         return replace(self, blocks=self.blocks[chosen.reshape(-1)[self.blocks]])
 
-    @property
-    def digest(self) -> str:
-        """SHA-256 of the arrays of all interventions, one array after the other."""
-        digest = hashlib.sha256()
-        for array in self._arrays:
-            for start in range(0, len(self), DIGESTED_AT_ONCE):
-                digest.update(array(slice(start, start + DIGESTED_AT_ONCE)).tobytes())
-        return digest.hexdigest()
-
-    @property
-    def _arrays(self) -> tuple[Callable[[slice], NDArray[Any]], ...]:
-        """For each array of :class:`Interventions`, what makes a slice of it."""
-        bank_size = np.uint64(self.bank_size)
-        return (
-            lambda part: self._places(part)[0] // self.shape[1],
-            lambda part: self._places(part)[0] % self.shape[1],
-            lambda part: self._places(part)[1],
-            lambda part: (self._words(part, 0) % bank_size).astype(np.int64),
-            lambda part: self._words(part, 1),
-        )
-
-    def _places(self, part: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def places(self, part: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The block, counted row by row, and the draw of some interventions."""
         place, draws = np.divmod(np.arange(*part.indices(len(self))), self.draws)
         return self.blocks[place], draws
 
-    def _words(self, part: slice, kind: int) -> NDArray[np.uint64]:
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all interventions."""
+        digest = hashlib.sha256()
+        for start in range(0, len(self), DIGESTED_AT_ONCE):
+            batch = self[start : start + DIGESTED_AT_ONCE]
+            for array in fields(batch):
+                digest.update(getattr(batch, array.name).tobytes())
+        return digest.hexdigest()
+
+    def _words(self, blocks: NDArray[np.int64], draws: NDArray[np.int64], kind: int) -> NDArray[np.uint64]:
         """A random word for each of some interventions, of ``kind`` 0 (patch) or 1 (noise).
 
         A draw's stream holds the words of kind 0 of all blocks, then those of kind 1.
         """
-        blocks, draws = self._places(part)
         if not len(blocks):
             return np.empty(0, np.uint64)
         first, last = int(blocks.min()), int(blocks.max())
@@ -115,13 +109,13 @@ class Plan:
 
 
 def make_plan(seed: int, image_name: str, stage: str, shape: tuple[int, int], draws: int, bank_size: int) -> Plan:
-    """The plan for all blocks of an image in one stage, block by block in row-major order.
+    """Make the plan for all blocks of an image in one round, block by block in row-major order.
 
-    Every draw's patch and noise depend on (seed, image name, stage, draw, block) alone: neither the order of the
+    Every draw's patch and noise depend on (seed, image name, round, draw, block) alone: neither the order of the
     work nor the batch size nor the number of draws changes them, and all models of an image share them.
     """
     name = int.from_bytes(hashlib.sha256(image_name.encode()).digest()[:16], "little")
-    sequences = (np.random.SeedSequence([seed, name, STAGES.index(stage), draw]) for draw in range(draws))
+    sequences = (np.random.SeedSequence([seed, name, ROUNDS.index(stage), draw]) for draw in range(draws))
     keys = np.array([sequence.generate_state(2, np.uint64) for sequence in sequences])
     return Plan(shape, draws, bank_size, keys, np.arange(shape[0] * shape[1]))
 
@@ -129,6 +123,6 @@ def make_plan(seed: int, image_name: str, stage: str, shape: tuple[int, int], dr
 def make_plans(
     seed: int, image_name: str, shape: tuple[int, int], coarse_num: int, fine_num: int, bank_size: int
 ) -> tuple[Plan, Plan]:
-    """The plans of the coarse and the fine stage; see :func:`make_plan`."""
+    """Make the plans of the coarse and the fine round; see :func:`make_plan`."""
     coarse = make_plan(seed, image_name, "coarse", shape, coarse_num, bank_size)
     return coarse, make_plan(seed, image_name, "fine", shape, fine_num, bank_size)

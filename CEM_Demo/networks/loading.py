@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from CEM_Demo.config.model_sources import ModelSource, OwnCode, WeightsFile, ZooModel
 from CEM_Demo.errors import InputError, about
+from CEM_Demo.files import is_file
 from CEM_Demo.ModelZoo import find, load_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import checkpoint_path, load_strictly, read_state_dict, sha256_of
 from CEM_Demo.ModelZoo.padding import accept_any_size
@@ -101,7 +102,7 @@ def describe_file(path: Path, task: str) -> str:
 
 def _identify_file(source: WeightsFile, task: str, scale: int) -> tuple[Known, Callable[[Mapping[str, Tensor]], Known]]:
     """The network of a file, of the zoo, else of spandrel; and what builds it again from its state dict."""
-    if not source.weights.is_file():
+    if not is_file(source.weights):
         raise InputError(f"there is no file {source.weights}")
     state = read_state_dict(source.weights)
     match = identify(state, scale, task, source.model)
@@ -154,7 +155,7 @@ def _resolve_code(source: OwnCode, task: str, scale: int) -> Model:
 def _build_code(source: OwnCode, factory: UserCode) -> nn.Module:
     net = build_own(factory.value, source.kwargs, source.code)
     if source.weights:
-        if not source.weights.is_file():
+        if not is_file(source.weights):
             raise InputError(f"there is no file {source.weights}")
         load_strictly(net, read_state_dict(source.weights), f"{source.attribute} of {source.code}")
     return ImageOutput(net, source.output).eval()

@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from CEM_Demo.errors import InputError
+from CEM_Demo.files import reading
 from CEM_Demo.patches.sharpness import patch_sharpness
 
 # Module, function and arguments that return each photograph.
@@ -107,7 +108,7 @@ def folder_photographs(folder: Path) -> list[NDArray[np.uint8]]:
     photographs = []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in SUFFIXES:
-            with Image.open(path) as image:
+            with reading(path), Image.open(path) as image:
                 if image.mode == "RGB" and min(image.size) >= SIDE:
                     photographs.append(np.array(image))
     if not photographs:

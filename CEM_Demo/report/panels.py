@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,9 +15,10 @@ from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.method.classes import BlockClass, classify
 from CEM_Demo.method.effect_map import EffectMap, make_effect_map
 from CEM_Demo.method.intervals import estimate
-from CEM_Demo.results.cache import StoredEffects, read_effects
+from CEM_Demo.method.measurements import Draws
 from CEM_Demo.results.paths import ResultPaths, result_paths
 from CEM_Demo.results.provenance import differences, of_config
+from CEM_Demo.results.reading import Results, read_results
 from CEM_Demo.tasks import make_scene
 
 
@@ -102,31 +103,28 @@ class Panel:
 
 def make_map(
     origin: float,
-    coarse: NDArray[np.float64],
-    fine: NDArray[np.float64] | None,
+    rounds: Mapping[str, Draws],
     tol: float,
     roi: NDArray[np.bool_],
     reach: NDArray[np.bool_] | None = None,
 ) -> Map:
-    """Make the map of measured PSNRs with the classes and intervals that its fine draws allow.
+    """Make the map of what was measured, with the classes and intervals that its fine draws allow.
 
     Args:
         origin: PSNR (dB) of the ROI without intervention.
-        coarse: rows x columns x draws, PSNR in dB.
-        fine: the same for the fine stage, zeros for blocks that were not tried; None where none was.
+        rounds: the draws by the name of their round.
         tol: dB; smaller effects become zero.
         roi: rows x columns, the blocks that overlap the ROI.
         reach: rows x columns, the blocks that can change the ROI; None where that is not known.
     """
-    effect_map = make_effect_map(origin, coarse, fine, tol, roi)
-    fine = np.zeros((*roi.shape, 0)) if fine is None else fine
-    tested = np.asarray(fine.any(axis=2))
-    tried = np.repeat(tested[..., None], fine.shape[2], axis=2)
-    draws = np.where(tried, origin - fine, 0.0)
-    estimates = estimate(draws, tried)
+    # The coarse draws chose the blocks of the fine ones, so they cannot tell anything about them.
+    fine = rounds.get("fine") or Draws.none_yet((roi.shape[0], roi.shape[1]), 0)
+    draws = np.where(fine.tried, origin - fine.values, 0.0)
+    estimates = estimate(draws, fine.tried)
     reach = np.ones_like(roi) if reach is None else reach
-    classes = classify(estimates, tol, tested, reach, roi)
-    return Map(effect_map, classes.codes, estimates.low, estimates.high, draws, tried, reach)
+    classes = classify(estimates, tol, fine.counts > 0, reach, roi)
+    effect_map = make_effect_map(origin, rounds.values(), tol, roi)
+    return Map(effect_map, classes.codes, estimates.low, estimates.high, draws, fine.tried, reach)
 
 
 def read_panels(config: Config, images: Sequence[str], models: Sequence[str]) -> list[list[Panel]]:
@@ -148,7 +146,7 @@ def read_panels(config: Config, images: Sequence[str], models: Sequence[str]) ->
 
 def _read_panel(config: Config, model: str, image: str, roi: ROI) -> Panel:
     paths = result_paths(config, model, image, roi)
-    stored = read_effects(paths)
+    stored = read_results(paths)
     check_config(config, roi, paths, stored)
     if stored.pictures:
         ground_truth, degraded = stored.pictures.ground_truth, stored.pictures.degraded
@@ -156,9 +154,11 @@ def _read_panel(config: Config, model: str, image: str, roi: ROI) -> Panel:
         scene = make_scene(config.task_degradation, read_image(config.image_path(image)), image)
         ground_truth, degraded = scene.ground_truth, scene.degraded
     grid = grid_of(degraded, config.block, config.sr)
-    if stored.coarse.shape[:2] != grid.shape:
-        raise InputError(f"{paths.coarse} has {stored.coarse.shape[:2]} blocks, the image has {grid.shape}; recompute")
-    reach = np.array([list(row) for row in stored.manifest["reach"]]) == "1" if stored.manifest else None
+    for name, draws in stored.rounds.items():
+        if draws.counts.shape != grid.shape:
+            path = paths.of_round(name)
+            raise InputError(f"{path} has {draws.counts.shape} blocks, the image has {grid.shape}; recompute")
+    reach = stored.manifest.reached if stored.manifest else None
     return Panel(
         model=model,
         image=image,
@@ -169,16 +169,16 @@ def _read_panel(config: Config, model: str, image: str, roi: ROI) -> Panel:
         ground_truth=ground_truth,
         degraded=degraded,
         restored=stored.pictures.restored if stored.pictures else None,
-        map=make_map(stored.origin, stored.coarse, stored.fine, config.tol, grid.overlaps(roi), reach),
+        map=make_map(stored.origin, stored.rounds, config.tol, grid.overlaps(roi), reach),
     )
 
 
-def check_config(config: Config, roi: ROI, paths: ResultPaths, stored: StoredEffects) -> None:
+def check_config(config: Config, roi: ROI, paths: ResultPaths, stored: Results) -> None:
     """Raise InputError when the effects were computed with a config that gives another map."""
     if stored.manifest is None:
         return
     asked = of_config(config, roi)
-    changes = differences({key: stored.manifest["provenance"].get(key) for key in asked}, asked)
+    changes = differences({key: stored.manifest.provenance.get(key) for key in asked}, asked)
     if changes:
         raise InputError(
             f"{paths.pair_folder} was computed with another config: {'; '.join(changes)}; set that back, or compute "

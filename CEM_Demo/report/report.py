@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,20 @@ import yaml
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import remove_leftovers, sole_writer, write_bytes
-from CEM_Demo.geometry import ROI, grid_of
+from CEM_Demo.geometry import ROI, grid_of, image_with_rois
 from CEM_Demo.images import UInt8Image, png_bytes, read_image
 from CEM_Demo.method.effect_map import EffectMap, make_effect_map
 from CEM_Demo.pages import render_page
 from CEM_Demo.report.colours import COLOUR_BOUND
 from CEM_Demo.report.figures import colour_bar, overlay, pie
 from CEM_Demo.report.panels import check_config
-from CEM_Demo.results.cache import StoredEffects, read_effects, read_manifest, shared_files
+from CEM_Demo.results.cache import shared_files
+from CEM_Demo.results.manifest import Manifest, read_manifest
 from CEM_Demo.results.paths import ResultPaths, check_nothing_is_shared, report_path, result_paths
+from CEM_Demo.results.reading import Results, read_results
 from CEM_Demo.tasks import make_scene
+
+log = logging.getLogger(__name__)
 
 TEMPLATE = Path(__file__).parent / "templates" / "report.html"
 
@@ -36,7 +41,7 @@ class Panel:
     pie: bytes
     origin: float
     effect_map: EffectMap
-    manifest: dict[str, Any] | None
+    manifest: Manifest | None
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ def make_report(config: Config) -> Path:
     for section in sections:
         for panel in section.panels:
             _write_pictures(result_paths(config, panel.model, section.image, section.roi), panel)
-            print(summary(panel, section.image))
+            rois = len(config.rois_of(section.image))
+            log.info(summary(panel, image_with_rois(section.image, [section.roi], of=rois)))
     path = report_path(config)
     image = config.Imagelist[0]
     with shared_files(result_paths(config, next(iter(config.models)), image, config.rois_of(image)[0])):
@@ -75,7 +81,7 @@ def make_report(config: Config) -> Path:
 
 def _make_section(config: Config, image: str, roi: ROI) -> Section:
     paths = {model: result_paths(config, model, image, roi) for model in config.models}
-    stored = {model: read_effects(pair) for model, pair in paths.items()}
+    stored = {model: read_results(pair) for model, pair in paths.items()}
     for model, pair in paths.items():
         check_config(config, roi, pair, stored[model])
     pictures = [effects.pictures for effects in stored.values() if effects.pictures]
@@ -94,14 +100,16 @@ def _make_panel(
     roi: ROI,
     model: str,
     paths: ResultPaths,
-    stored: StoredEffects,
+    stored: Results,
     ground_truth: UInt8Image,
     degraded: UInt8Image,
 ) -> Panel:
     grid = grid_of(degraded, config.block, config.sr)
-    if stored.coarse.shape[:2] != grid.shape:
-        raise InputError(f"{paths.coarse} has {stored.coarse.shape[:2]} blocks, the image has {grid.shape}; recompute")
-    effect_map = make_effect_map(stored.origin, stored.coarse, stored.fine, config.tol, grid.overlaps(roi))
+    for name, draws in stored.rounds.items():
+        if draws.counts.shape != grid.shape:
+            path = paths.of_round(name)
+            raise InputError(f"{path} has {draws.counts.shape} blocks, the image has {grid.shape}; recompute")
+    effect_map = make_effect_map(stored.origin, stored.rounds.values(), config.tol, grid.overlaps(roi))
     bound = COLOUR_BOUND[config.task]
     height, width = ground_truth.shape[:2]
     drawn = overlay(effect_map, degraded, roi, config.mask_block_size, (height, width), bound)
@@ -131,11 +139,11 @@ def _write_pictures(paths: ResultPaths, panel: Panel) -> None:
             write_bytes(path, content)
 
 
-def summary(panel: Panel, image: str) -> str:
-    """The range of a map in one line."""
+def summary(panel: Panel, where: str) -> str:
+    """The range of a map in one line; ``where`` names its image, and its ROI if need be."""
     lowest, highest = panel.effect_map.lowest, panel.effect_map.highest
     return (
-        f"{panel.model} on {image}: effects from {highest.effect:.2f} dB (row {highest.row}, column {highest.column}) "
+        f"{panel.model} on {where}: effects from {highest.effect:.2f} dB (row {highest.row}, column {highest.column}) "
         f"to {lowest.effect:.2f} dB (row {lowest.row}, column {lowest.column})"
     )
 

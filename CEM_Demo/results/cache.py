@@ -1,393 +1,278 @@
-"""Effects on disk: the published .mat files, and a manifest that says what they are worth."""
+"""One door to the results on disk: a session holds the lock, resumes what an earlier run left, and saves."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
-from contextlib import AbstractContextManager
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.io import loadmat, savemat
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import LOCK, remove, remove_leftovers, sole_writer, write_bytes
-from CEM_Demo.images import UInt8Image, png_bytes, read_image
-from CEM_Demo.method.plan import Plan
+from CEM_Demo.geometry import ROI
+from CEM_Demo.images import UInt8Image, png_bytes, read_image, with_roi_box
+from CEM_Demo.method.measurements import Draws, Measurements
+from CEM_Demo.results.manifest import (
+    WHAT_TO_DO,
+    Manifest,
+    StoredRound,
+    reach_rows,
+    read_manifest,
+    runs_of,
+)
+from CEM_Demo.results.mat_files import mat_bytes, read_mat
 from CEM_Demo.results.paths import ResultPaths
 from CEM_Demo.results.provenance import differences, digest_of
-
-# A .mat file begins with 116 bytes of text. SciPy puts the date there, which would make equal arrays unequal files; the
-# digest of all that follows is of more use, since SciPy's reader can crash the whole process on a damaged file.
-MAT_TEXT_BYTES = 116
-MAT_TEXT = b"MATLAB 5.0 MAT-file, Causal Effect Map, SHA-256 "
-
-WAYS_ON = "set load_previous: 0 to compute anew, or another prefix to keep both"
-MENDING = "run demo_causal_effect_calculation.py with load_previous: 1 to mend it"
+from CEM_Demo.results.reading import Pictures, read_results
 
 # How long a process waits for another one that writes what the models of a run share; that takes milliseconds.
-PATIENCE_SECONDS = 60.0
+LOCK_TIMEOUT_SECONDS = 60.0
 
-
-@dataclass
-class Progress:
-    """How many interventions of each stage are on disk, in the order of the plan."""
-
-    coarse: int = 0
-    fine: int = 0
-    fine_planned: int | None = None
-
-    @property
-    def complete(self) -> bool:
-        return self.fine_planned is not None and self.fine == self.fine_planned
-
-
-@dataclass
-class Effects:
-    """The measured PSNRs (dB) of one model on one ROI of an image.
-
-    Attributes:
-        origin: PSNR of the ROI without intervention.
-        coarse: rows x columns x coarse_num.
-        fine: rows x columns x fine_num, zero for blocks that were not tried.
-        inference: dense or incremental.
-        reached: rows x columns, False for blocks whose effect is exactly zero since they cannot reach the ROI.
-        batch_size: interventions restored at a time; kept on resuming, since it can move the last digits.
-        threads: of the CPU; kept on resuming for the same reason.
-        restored_sha256: digest of the untouched image's restoration; empty where nothing is kept on disk.
-        seconds: computing time so far.
-        digests: of the stages, as they were last saved.
-    """
-
-    origin: float
-    coarse: NDArray[np.float64]
-    fine: NDArray[np.float64]
-    inference: str
-    reached: NDArray[np.bool_]
-    batch_size: int
-    threads: int
-    restored_sha256: str = ""
-    progress: Progress = field(default_factory=Progress)
-    seconds: float = 0.0
-    digests: dict[str, str] = field(default_factory=dict)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Cache:
-    """Reads and writes the effects of one model on one ROI of an image.
+    """Where the measurements of one model on one ROI of an image are kept.
 
     Attributes:
+        paths: of the files.
+        roi: in full-resolution pixels.
         provenance: all that decides the numbers; results of another provenance are never mixed in.
         inference: what the config asks for.
         rois: the ROIs of the image that the run asks for.
     """
 
     paths: ResultPaths
+    roi: ROI
     provenance: dict[str, Any]
     inference: str
     rois: list[str]
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Hold the only right to write; see :func:`~CEM_Demo.files.sole_writer`."""
-        return sole_writer(self.paths.pair_folder)
-
-    def check_free(self) -> None:
-        """Raises InputError when another process is writing here; writes nothing."""
-        if (self.paths.pair_folder / LOCK).exists():
-            with self.locked():
-                pass
-
     def check(self) -> None:
-        """Raises InputError when an earlier run's results are here that this run must not go on from."""
+        """Raise InputError when an earlier run's results are here that this run must not continue."""
         paths, earlier = self.paths, read_manifest(self.paths)
         if earlier is None:
             strangers = [path for path in (paths.coarse, paths.fine, paths.origin) if path.exists()]
             if strangers:
-                raise InputError(f"{strangers[0]} has no manifest, so it cannot be gone on from; {WAYS_ON}")
+                raise InputError(f"{strangers[0]} has no manifest, so no run can continue it; {WHAT_TO_DO}")
             return
-        changes = differences(earlier["provenance"], self.provenance)
-        if self.inference not in ("auto", earlier["inference"]):
-            changes.append(f"inference was {earlier['inference']}, is now {self.inference}")
-        self._refuse(changes)
+        changes = differences(earlier.provenance, self.provenance)
+        if self.inference not in ("auto", earlier.inference):
+            changes.append(f"inference was {earlier.inference}, is now {self.inference}")
+        self.refuse(changes)
 
-    def _refuse(self, changes: list[str]) -> None:
+    def check_free(self) -> None:
+        """Raise InputError when another process is writing here; write nothing."""
+        if (self.paths.pair_folder / LOCK).exists():
+            with sole_writer(self.paths.pair_folder):
+                pass
+
+    def refuse(self, changes: list[str]) -> None:
+        """Raise InputError if there are any changes since an earlier run."""
         if changes:
-            raise InputError(f"{self.paths.pair_folder} was computed differently: {'; '.join(changes)}; {WAYS_ON}")
+            raise InputError(f"{self.paths.pair_folder} was computed differently: {'; '.join(changes)}; {WHAT_TO_DO}")
 
-    def earlier(self) -> dict[str, Any] | None:
-        """The manifest of an earlier run that left something to go on from."""
+    def earlier(self) -> Manifest | None:
+        """The manifest of an earlier run that left something to continue."""
         manifest = read_manifest(self.paths)
-        return manifest if manifest and manifest["progress"]["coarse"] else None
+        return manifest if manifest and manifest.has_begun else None
 
     def is_complete(self) -> bool:
         """Whether an earlier run finished, and all that it wrote is still there and whole."""
         if not self.paths.restored_with_roi.is_file():
             return False
         try:
-            return read_effects(self.paths).manifest is not None
+            return read_results(self.paths).manifest is not None
         except InputError:
             return False
 
     def began_with_the_same_rois(self) -> bool:
         """Whether an earlier run was asked for the ROIs of this one, so that they shared their batches."""
         manifest = read_manifest(self.paths)
-        return manifest is not None and manifest["rois"] == self.rois
+        return manifest is not None and manifest.rois == self.rois
 
-    def resume(self, fresh: Effects) -> Effects:
-        """``fresh``, or what an earlier run of the same provenance left; :meth:`recover` fills in the stages.
 
-        Raises:
-            InputError: the untouched image's restoration is no longer the same, so the effects would not be either.
-        """
-        manifest = self.earlier()
-        if manifest is None:
-            return fresh
-        now = {"the PSNR (dB) of the ROI without intervention": fresh.origin, "inference": fresh.inference}
-        self._refuse(differences(dict(zip(now, (manifest["origin"], manifest["inference"]), strict=True)), now))
-        return replace(
-            fresh,
-            progress=Progress(**manifest["progress"]),
-            seconds=manifest["wall_seconds"],
-            batch_size=manifest["batch_size"],
-            digests=manifest["digests"],
+@dataclass
+class Session:
+    """The right to write the measurements of ROIs that are computed together, and the measurements themselves.
+
+    ``measurements`` holds for each ROI what an earlier run left; the caller fills in the rest, and saves it.
+    """
+
+    caches: Sequence[Cache]
+    measurements: list[Measurements]
+    _stored: list[dict[str, StoredRound]] = field(default_factory=list)
+    _finished: list[bool] = field(default_factory=list)
+
+    def save(self) -> None:
+        """Write what was measured since the last time; the manifests last, since they vouch for the rest."""
+        for number, cache in enumerate(self.caches):
+            if not self._finished[number]:
+                self._write(number, cache)
+
+    def finish(self) -> None:
+        """Write everything, and note that all rounds are done."""
+        for number, cache in enumerate(self.caches):
+            if not self._finished[number]:
+                self._finished[number] = True
+                self._write(number, cache)
+
+    def _write(self, number: int, cache: Cache) -> None:
+        of_roi, stored = self.measurements[number], self._stored[number]
+        for name, draws in of_roi.rounds.items():
+            counts = runs_of(draws.counts)
+            if counts != stored[name].counts:
+                values = draws.published
+                _write(cache.paths, name, mat_bytes(values))
+                stored[name] = StoredRound(draws=values.shape[2], counts=counts, sha256=digest_of(values))
+        _write_manifest(cache, of_roi, stored, self._finished[number])
+
+
+@contextmanager
+def open_session(
+    caches: Sequence[Cache], fresh: Sequence[Measurements], pictures: Pictures, resume: bool
+) -> Iterator[Session]:
+    """Hold the only right to write the results of ROIs that are computed together.
+
+    Args:
+        caches: of the ROIs.
+        fresh: the measurements of each with nothing tried yet.
+        pictures: what the run saw and made; the report shows them beside the maps.
+        resume: whether to continue what an earlier run left, or to take its place.
+
+    Raises:
+        InputError: another process writes here, or an earlier run's results must not be continued.
+    """
+    with ExitStack() as locks:
+        for cache in caches:
+            locks.enter_context(sole_writer(cache.paths.pair_folder))
+        session = Session(caches, list(fresh))
+        for number, cache in enumerate(caches):
+            if resume:
+                cache.check()  # again: another process may have come first
+            complete = resume and cache.is_complete()
+            session.measurements[number] = _resumed(cache, fresh[number]) if resume else fresh[number]
+            session._stored.append(_stored(session.measurements[number]))
+            session._finished.append(complete)
+        for number, cache in enumerate(caches):
+            if not session._finished[number]:
+                _begin(cache, session.measurements[number], session._stored[number], pictures)
+        yield session
+
+
+def _stored(of_roi: Measurements) -> dict[str, StoredRound]:
+    """What is on disk of the rounds of measurements that were just read, or of fresh ones."""
+    return {
+        name: StoredRound(
+            draws=draws.values.shape[2],
+            counts=runs_of(draws.counts),
+            sha256=digest_of(draws.published) if draws.counts.any() else "",
         )
+        for name, draws in of_roi.rounds.items()
+    }
 
-    def recover(self, stage: str, plan: Plan, effects: Effects) -> None:
-        """Fill in what an earlier run finished of a stage; where its file is lost, say so and set progress back."""
-        path, done = getattr(self.paths, stage), getattr(effects.progress, stage)
-        if not done:
-            return
+
+def _resumed(cache: Cache, fresh: Measurements) -> Measurements:
+    """Take up what an earlier run of the same provenance left.
+
+    Raises:
+        InputError: the untouched image's restoration is no longer the same, so the effects would not be either.
+    """
+    manifest = cache.earlier()
+    if manifest is None:
+        return fresh
+    now = {"the PSNR (dB) of the ROI without intervention": fresh.origin, "inference": fresh.inference}
+    cache.refuse(differences(dict(zip(now, (manifest.origin, manifest.inference), strict=True)), now))
+    resumed = replace(fresh, seconds=manifest.wall_seconds, batch_size=manifest.batch_size, rounds=dict(fresh.rounds))
+    for name, draws in fresh.rounds.items():
         try:
-            stored = read_mat(path)
-            if stored.shape != getattr(effects, stage).shape:
-                raise InputError(f"{path} is damaged")
-            # Killed between its two files, a run left more than its manifest vouches for.
-            blank(stored, plan, done)
-            _check_digest(stored, effects.digests[stage], path)
+            resumed.rounds[name] = _recovered(cache.paths, name, manifest, draws)
         except InputError as error:
-            print(f"{error}: the {stage} stage{' and all after it' * (stage == 'coarse')} is computed again")
-            effects.progress = Progress() if stage == "coarse" else replace(effects.progress, fine=0)
-            effects.digests = {} if stage == "coarse" else {"coarse": effects.digests["coarse"]}
-        else:
-            setattr(effects, stage, stored)
+            log.warning("%s: the %s stage%s is computed again", error, name, " and all after it" * (name == "coarse"))
+            break  # What comes later depends on it.
+    return resumed
 
-    def begin(self, effects: Effects) -> None:
-        """Take the place of an earlier run: its files go, and a manifest of nothing done comes."""
-        paths = [self.paths]
-        with contextlib.suppress(InputError):
-            if manifest := read_manifest(self.paths):
-                earlier = {key: manifest["provenance"][key] for key in ("coarse_num", "fine_num")}
-                paths.append(replace(self.paths, **earlier))
-        for old in paths:
-            for path in (old.origin, old.coarse, old.fine, old.overlay, old.colour_bar, old.pie):
-                remove(path)
-        self._write_manifest(effects)
 
-    def write_baseline(
-        self, effects: Effects, ground_truth: UInt8Image, degraded: UInt8Image, restored: UInt8Image, boxed: UInt8Image
-    ) -> None:
-        """The origin, and the pictures that the report shows beside the maps; ``boxed`` has the ROI drawn in."""
-        self._write_mat(self.paths.origin, np.array([[effects.origin]]))
-        self._write(self.paths.restored, png_bytes(restored))
-        self._write(self.paths.restored_with_roi, png_bytes(boxed))
-        with shared_files(self.paths):
-            remove_leftovers(self.paths.run)
-            for path, image in ((self.paths.ground_truth, ground_truth), (self.paths.degraded, degraded)):
-                if not _holds(path, image):
-                    write_bytes(path, png_bytes(image))
+def _recovered(paths: ResultPaths, name: str, manifest: Manifest, fresh: Draws) -> Draws:
+    """Read what is on disk of a round.
 
-    def write(self, stage: str, effects: Effects) -> None:
-        """Save what is done of a stage; the manifest last, since it vouches for the rest."""
-        if getattr(effects.progress, stage):
-            values = getattr(effects, stage)
-            self._write_mat(getattr(self.paths, stage), values)
-            effects.digests[stage] = digest_of(values)
-        self._write_manifest(effects)
+    Raises:
+        InputError: its file is missing, damaged, or not what the manifest vouches for.
+    """
+    stored = manifest.rounds[name]
+    if not stored.sha256:
+        return fresh
+    path = paths.of_round(name)
+    values = read_mat(path)
+    if values.shape != fresh.values.shape:
+        raise InputError(f"{path} is damaged")
+    # A run that was killed between its two files left more than its manifest vouches for.
+    draws = Draws(values, stored.counts_of(manifest.shape))
+    if digest_of(draws.published) != stored.sha256:
+        raise InputError(f"{path} is not what was written")
+    return draws
 
-    def _write_mat(self, path: Path, values: NDArray[np.float64]) -> None:
-        self._write(path, mat_bytes(values))
 
-    def _write_manifest(self, effects: Effects) -> None:
-        content = {
-            "provenance": self.provenance,
-            "rois": self.rois,
-            "inference": effects.inference,
-            "batch_size": effects.batch_size,
-            "threads": effects.threads,
-            # One string a row of blocks; 0 marks those that cannot reach the ROI, whose effect is exactly zero.
-            "reach": ["".join("01"[reached] for reached in row) for row in effects.reached.astype(int)],
-            "origin": effects.origin,
-            "progress": vars(effects.progress),
-            "digests": effects.digests,
-            "restored_sha256": effects.restored_sha256,
-            "wall_seconds": round(effects.seconds, 1),
-        }
-        content["seal"] = _seal(content)
-        self._write(self.paths.manifest, (json.dumps(content, indent=2) + "\n").encode())
+def _begin(cache: Cache, of_roi: Measurements, stored: dict[str, StoredRound], pictures: Pictures) -> None:
+    """Take the place of an earlier run where nothing of it is continued, and write what is known without draws."""
+    if not any(draws.counts.any() for draws in of_roi.rounds.values()):
+        _remove_earlier(cache.paths)
+        _write_manifest(cache, of_roi, stored, finished=False)
+    paths = cache.paths
+    _write(paths, "origin", mat_bytes(np.array([[of_roi.origin]])))
+    write_bytes(paths.restored, png_bytes(pictures.restored), scratch=paths.pair_folder)
+    boxed = with_roi_box(pictures.restored, cache.roi)
+    write_bytes(paths.restored_with_roi, png_bytes(boxed), scratch=paths.pair_folder)
+    with shared_files(paths):
+        remove_leftovers(paths.run)
+        for path, image in ((paths.ground_truth, pictures.ground_truth), (paths.degraded, pictures.degraded)):
+            if not _holds(path, image):
+                write_bytes(path, png_bytes(image))
 
-    def _write(self, path: Path, content: bytes) -> None:
-        write_bytes(path, content, scratch=self.paths.pair_folder)
+
+def _remove_earlier(paths: ResultPaths) -> None:
+    """Remove the files of an earlier run, whose numbers of draws may have been others."""
+    earlier = [paths]
+    with contextlib.suppress(InputError):
+        if manifest := read_manifest(paths):
+            earlier.append(paths.with_draws(manifest.draws))
+    for old in earlier:
+        for path in (old.origin, old.coarse, old.fine, old.overlay, old.colour_bar, old.pie):
+            remove(path)
+
+
+def _write_manifest(cache: Cache, of_roi: Measurements, stored: dict[str, StoredRound], finished: bool) -> None:
+    manifest = Manifest(
+        provenance=cache.provenance,
+        rois=cache.rois,
+        inference=of_roi.inference,  # type: ignore[arg-type]
+        batch_size=of_roi.batch_size,
+        threads=of_roi.threads,
+        reach=reach_rows(of_roi.reached),
+        origin=of_roi.origin,
+        rounds=stored,
+        finished=finished,
+        restored_sha256=of_roi.restored_sha256,
+        wall_seconds=round(of_roi.seconds, 1),
+    )
+    write_bytes(cache.paths.manifest, manifest.to_bytes(), scratch=cache.paths.pair_folder)
+
+
+def _write(paths: ResultPaths, name: str, content: bytes) -> None:
+    write_bytes(paths.of_round(name), content, scratch=paths.pair_folder)
 
 
 def shared_files(paths: ResultPaths) -> AbstractContextManager[None]:
     """Hold the only right to write what is not one model's on one image: the run's pictures, and reports."""
-    return sole_writer(paths.run.parent, PATIENCE_SECONDS)
+    return sole_writer(paths.run.parent, LOCK_TIMEOUT_SECONDS)
 
 
-def blank(values: NDArray[np.float64], plan: Plan, done: int) -> None:
-    """Set what a plan has behind its first ``done`` interventions to zero, which marks it as missing."""
-    of_blocks = values.reshape(-1, plan.draws)
-    whole, part = divmod(done, plan.draws)
-    of_blocks[plan.blocks[whole : whole + 1], part:] = 0
-    of_blocks[plan.blocks[whole + 1 :]] = 0
-
-
-def read_manifest(paths: ResultPaths) -> dict[str, Any] | None:
-    """The manifest of a pair, or None where there is none.
-
-    Raises:
-        InputError: it is damaged.
-    """
-    try:
-        content = json.loads(paths.manifest.read_text(encoding="utf-8"))
-        float(content["wall_seconds"])
-        sealed = content["seal"] == _seal(content)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise InputError(f"{paths.manifest} cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{paths.manifest} is damaged; {WAYS_ON}") from error
-    if not sealed:
-        raise InputError(f"{paths.manifest} is damaged, or was edited; {WAYS_ON}")
-    return content
-
-
-def _seal(content: dict[str, Any]) -> str:
-    """SHA-256 of all that a manifest says, but of the time it took."""
-    sealed = {key: value for key, value in content.items() if key not in ("seal", "wall_seconds")}
-    return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
-
-
-def read_mat(path: Path) -> NDArray[np.float64]:
-    """The array PSNR of a .mat file.
-
-    Raises:
-        InputError: no such file, or it holds no such array.
-    """
-    if not path.is_file():
-        raise InputError(f"{path} is missing")
-    try:
-        content = path.read_bytes()
-        text, body = content[:MAT_TEXT_BYTES], content[MAT_TEXT_BYTES:]
-        if text.startswith(MAT_TEXT) and text != _mat_text(body):
-            raise ValueError("the digest differs")
-        # In the order of the file: a mean over another order in memory has other last digits.
-        return np.asarray(loadmat(BytesIO(content))["PSNR"], dtype=np.float64)
-    except Exception as error:  # SciPy's reader raises whatever a damaged file leads it to.
-        raise InputError(f"{path} is damaged") from error
-
-
-def mat_bytes(values: NDArray[np.float64]) -> bytes:
-    """A .mat file that holds ``values`` as the array PSNR; equal values make equal bytes."""
-    buffer = BytesIO()
-    savemat(buffer, {"PSNR": values})
-    body = buffer.getvalue()[MAT_TEXT_BYTES:]
-    return _mat_text(body) + body
-
-
-def _mat_text(body: bytes) -> bytes:
-    return (MAT_TEXT + hashlib.sha256(body).hexdigest().encode()).ljust(MAT_TEXT_BYTES)
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """What a run saw and made, H x W x 3 uint8 RGB each."""
-
-    ground_truth: UInt8Image
-    degraded: UInt8Image
-    restored: UInt8Image
-
-
-@dataclass(frozen=True)
-class StoredEffects:
-    """The finished effects of one model on one image.
-
-    ``fine`` is None where no block passed to the fine stage; ``manifest`` and ``pictures`` are where the published
-    code wrote the cache.
-    """
-
-    origin: float
-    coarse: NDArray[np.float64]
-    fine: NDArray[np.float64] | None
-    manifest: dict[str, Any] | None
-    pictures: Pictures | None
-
-
-def read_effects(paths: ResultPaths) -> StoredEffects:
-    """Read back what :class:`Cache`, or the published code, wrote; the former is what was written, to the bit.
-
-    Raises:
-        InputError: files are missing, damaged or unfinished.
-    """
-    manifest = read_manifest(paths)
-    if manifest is None:
-        return _read_published(paths)
-    progress = Progress(**manifest["progress"])
-    if not progress.complete:
-        raise InputError(
-            f"{paths.pair_folder} is not finished; run demo_causal_effect_calculation.py again with load_previous: 1"
-        )
-    # The file names hold the numbers of draws, which a config can change.
-    paths = replace(paths, **{key: manifest["provenance"][key] for key in ("coarse_num", "fine_num")})
-    try:
-        origin, coarse = read_mat(paths.origin), read_mat(paths.coarse)
-        _check_digest(coarse, manifest["digests"]["coarse"], paths.coarse)
-        if origin.shape != (1, 1) or origin.item() != manifest["origin"]:
-            raise InputError(f"{paths.origin} is not what was written")
-        fine = read_mat(paths.fine) if progress.fine else None
-        if fine is not None:
-            _check_digest(fine, manifest["digests"]["fine"], paths.fine)
-        provenance = manifest["provenance"]
-        pictures = Pictures(
-            _read_picture(paths.ground_truth, provenance["image_sha256"]),
-            _read_picture(paths.degraded, provenance["degraded_sha256"]),
-            _read_picture(paths.restored, manifest["restored_sha256"]),
-        )
-    except InputError as error:
-        raise InputError(f"{error}; {MENDING}") from error
-    return StoredEffects(origin.item(), coarse, fine, manifest, pictures)
-
-
-def _read_published(paths: ResultPaths) -> StoredEffects:
-    try:
-        origin, coarse = read_mat(paths.origin), read_mat(paths.coarse)
-        fine = read_mat(paths.fine) if paths.fine.exists() else None
-    except InputError as error:
-        raise InputError(f"{error}; run demo_causal_effect_calculation.py first") from error
-    tried = coarse if fine is None else np.concatenate((coarse.ravel(), fine[fine.any(axis=2)].ravel()))
-    if not tried.all():
-        raise InputError(f"{paths.coarse} or its fine stage has zeros, so it is not finished; {WAYS_ON}")
-    return StoredEffects(origin.item(), coarse, fine, None, None)
-
-
-def _check_digest(values: NDArray[Any], expected: str, path: Path) -> None:
-    if digest_of(values) != expected:
-        raise InputError(f"{path} is not what was written")
-
-
-def _read_picture(path: Path, digest: str) -> UInt8Image:
-    picture = read_image(path)
-    _check_digest(picture, digest, path)
-    return picture
-
-
-def _holds(path: Path, image: UInt8Image) -> bool:
+def _holds(path: Any, image: UInt8Image) -> bool:
     try:
         return np.array_equal(read_image(path), image)
     except InputError:

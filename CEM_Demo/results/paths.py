@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from CEM_Demo.config.schema import Config
@@ -42,6 +43,14 @@ class ResultPaths:
     @property
     def fine(self) -> Path:
         return self.model_folder / f"{self.image}-PSNR_all_perturb-F{self.fine_num}.mat"
+
+    def of_round(self, name: str) -> Path:
+        """The file of a round of draws, or of the origin."""
+        return {"origin": self.origin, "coarse": self.coarse, "fine": self.fine}[name]
+
+    def with_draws(self, draws: Mapping[str, int]) -> ResultPaths:
+        """The paths of a run with other numbers of draws, by the names of their rounds."""
+        return replace(self, coarse_num=draws["coarse"], fine_num=draws["fine"])
 
     @property
     def restored(self) -> Path:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from CEM_Demo.config.schema import Config
 from CEM_Demo.geometry import ROI
+from CEM_Demo.version import __version__
 
 # Keys of a config that leave the numbers of a model on an ROI alone, or are recorded otherwise. A key that is not
 # listed counts as deciding them. Of images, patches, checkpoints and the device, what is found there is recorded, not
@@ -55,6 +56,7 @@ def of_config(config: Config, roi: ROI) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Of what may move the numbers."""
     return {
+        "CEM_Demo": __version__,
         "torch": torch.__version__,
         "torchvision": torchvision.__version__,
         "numpy": np.__version__,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from CEM_Demo.command_line import read_config
 from CEM_Demo.config.schema import Config
-from CEM_Demo.device import use_exact_arithmetic
+from CEM_Demo.device import exact_arithmetic
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import write_bytes
 from CEM_Demo.geometry import ROI
@@ -17,7 +17,7 @@ from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.method.metric import to_uint8
 from CEM_Demo.pages import render_page
 from CEM_Demo.roi.proposals import Proposal, measure_box, propose, structure_map
-from CEM_Demo.run.preparation import prepare
+from CEM_Demo.run.preparation import check_networks, prepare
 
 TEMPLATE = Path(__file__).parent / "templates" / "roi.html"
 
@@ -76,11 +76,13 @@ def plain_setting(path: Path) -> Setting:
     return Setting(path.name, image, min(SIDE, *image.shape[:2]), BLOCK, None)
 
 
+@exact_arithmetic()
 def config_setting(path: Path, config: Config) -> Setting:
     """The image as the config poses it, restored by the config's first model.
 
     Raises:
-        InputError: no such image, or one smaller than the ROI; something that the config names is missing.
+        InputError: no such image, or one smaller than the ROI; something that the config names is missing; the network
+            does not restore the image.
     """
     # Prepared as a run on this image alone is; where its ROI lies is what the user is about to choose.
     only = {"TextImg_path": str(path.parent), "Imagelist": [path.name], "Modellist": config.Modellist[:1]}
@@ -89,7 +91,7 @@ def config_setting(path: Path, config: Config) -> Setting:
     run = prepare(config.model_copy(update={**only, **anywhere}))
     scene, model = run.subjects[0].scene, next(iter(run.models))
     height, width = scene.ground_truth.shape[:2]
-    use_exact_arithmetic()
+    check_networks(run, {(model, path.name)})
     output = DenseInference(run.models[model].load(), scene.degraded, ROI.square(0, 0, side), run.device).baseline()
     check_output(output, (height, width), model)
     task = Task(

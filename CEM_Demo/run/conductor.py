@@ -1,63 +1,64 @@
-"""The conductor: from a config to effects on disk, coarse to fine (paper, section 3.3)."""
+"""The conductor: from a prepared run to measurements on disk, model by model and image by image."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+import logging
 from typing import Any
 
 import torch
 from torch import nn
 
-from CEM_Demo.device import cpu_threads, describe_device, use_exact_arithmetic
-from CEM_Demo.geometry import ROI
-from CEM_Demo.images import with_roi_box
+from CEM_Demo.device import cpu_threads, describe_device, exact_arithmetic
+from CEM_Demo.geometry import ROI, image_with_rois
 from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.choice import Shared
+from CEM_Demo.method.intervention import NaturalPatches
 from CEM_Demo.method.metric import to_uint8
-from CEM_Demo.method.plan import Plan
-from CEM_Demo.results.cache import Cache
+from CEM_Demo.results.cache import Cache, open_session
 from CEM_Demo.results.paths import result_paths
 from CEM_Demo.results.provenance import digest_of, of_config, versions
+from CEM_Demo.results.reading import Pictures
+from CEM_Demo.run.experiment import Experiment
 from CEM_Demo.run.preparation import Run, Subject, batch_size_for, check_networks, inferences_for
-from CEM_Demo.run.stages import Keeper, Scope, run_stages
+from CEM_Demo.run.stages import run_stages
+
+log = logging.getLogger(__name__)
 
 
-def compute_effects(run: Run) -> None:
-    """Compute, or go on computing, the effects of every model on every ROI of every image.
+def compute_effects(run: Run, progress: bool = True) -> None:
+    """Measure, or go on measuring, the effects of every model on every ROI of every image.
+
+    Args:
+        run: what is to be computed.
+        progress: whether bars show how far it is.
 
     Raises:
         InputError: an earlier run's results are in the way, another process writes them, or a checkpoint does not
-            fit its network.
+            fit its network. Nothing is written before all that can be checked was checked.
     """
-    use_exact_arithmetic()
-    provenances = {label: model.provenance() for label, model in run.models.items()}
-    caches = {
-        (model, subject.name): {roi: _make_cache(run, model, provenance, subject, roi) for roi in subject.rois}
-        for model, provenance in provenances.items()
+    with exact_arithmetic():
+        caches = _make_caches(run)
+        left = _check_caches(run, caches)
+        check_networks(run, left)
+        _say_what_is_off_the_grid(run)
+        for model, found in run.models.items():
+            images = [subject for subject in run.subjects if (model, subject.name) in left]
+            for subject in run.subjects:
+                if subject not in images:
+                    log.info("%s %s: already computed", model, subject.name)
+            net = found.load() if images else None
+            for subject in images:
+                assert net is not None
+                _compute_image(run, model, net, subject, caches[model, subject.name], progress)
+
+
+def _make_caches(run: Run) -> dict[tuple[str, str], dict[ROI, Cache]]:
+    """For each model and image, where the results of its ROIs are kept."""
+    return {
+        (label, subject.name): {roi: _make_cache(run, label, provenance, subject, roi) for roi in subject.rois}
+        for label, provenance in ((label, model.provenance()) for label, model in run.models.items())
         for subject in run.subjects
     }
-    if run.config.load_previous:
-        for of_rois in caches.values():
-            for cache in of_rois.values():
-                cache.check()
-    resumed = caches.items() if run.config.load_previous else ()
-    done = {pair for pair, of_rois in resumed if all(cache.is_complete() for cache in of_rois.values())}
-    for pair in caches.keys() - done:
-        for cache in caches[pair].values():
-            cache.check_free()
-    check_networks(run, caches.keys() - done)
-    for subject in run.subjects:
-        for roi in subject.rois:
-            if not subject.grid.is_aligned(roi):
-                print(f"{subject.name}: ROI {roi} is off the block grid; every block that overlaps it is an ROI block")
-    for model in run.models:
-        net = run.models[model].load()
-        for subject in run.subjects:
-            if (model, subject.name) in done:
-                print(f"{model} {subject.name}: already computed")
-            else:
-                _compute_image(run, model, net, subject, caches[model, subject.name])
 
 
 def _make_cache(run: Run, model: str, model_provenance: dict[str, Any], subject: Subject, roi: ROI) -> Cache:
@@ -69,56 +70,69 @@ def _make_cache(run: Run, model: str, model_provenance: dict[str, Any], subject:
         "versions": versions(),
     }
     rois = [str(roi) for roi in subject.rois]
-    return Cache(result_paths(run.config, model, subject.name, roi), provenance, run.config.inference, rois)
+    return Cache(result_paths(run.config, model, subject.name, roi), roi, provenance, run.config.inference, rois)
 
 
-def _compute_image(run: Run, model: str, net: nn.Module, subject: Subject, caches: dict[ROI, Cache]) -> None:
-    """The effects of one model on the ROIs of one image, which are not all finished."""
-    finished = {roi for roi, cache in caches.items() if run.config.load_previous and cache.is_complete()}
-    # Those that finished before an interruption stay, or the batches of the others would change.
-    taken = [roi for roi in caches if roi not in finished or caches[roi].began_with_the_same_rois()]
-    found = [caches[roi].earlier() for roi in taken] if run.config.load_previous else []
-    earlier = next((manifest for manifest in found if manifest), None)
-    threads, kind = (earlier["threads"], earlier["inference"]) if earlier else (torch.get_num_threads(), None)
-    with cpu_threads(threads):
-        for shared in inferences_for(run, net, subject, taken, kind):
-            unfinished = [roi not in finished for roi in shared.rois]
-            _compute_rois(run, model, subject, shared, [caches[roi] for roi in shared.rois], unfinished)
+def _check_caches(run: Run, caches: dict[tuple[str, str], dict[ROI, Cache]]) -> set[tuple[str, str]]:
+    """Find the pairs of model and image that are left to compute, whose results may be written."""
+    left = set(caches)
+    if run.config.load_previous:
+        for of_rois in caches.values():
+            for cache in of_rois.values():
+                cache.check()
+        left = {pair for pair in caches if not all(cache.is_complete() for cache in caches[pair].values())}
+    for pair in left:
+        for cache in caches[pair].values():
+            cache.check_free()
+    return left
 
 
-def _compute_rois(
-    run: Run, model: str, subject: Subject, shared: Shared, caches: Sequence[Cache], unfinished: Sequence[bool]
+def _say_what_is_off_the_grid(run: Run) -> None:
+    for subject in run.subjects:
+        for roi in subject.rois:
+            if not subject.grid.is_aligned(roi):
+                log.info(
+                    "%s: ROI %s is off the block grid; every block that overlaps it is an ROI block", subject.name, roi
+                )
+
+
+def _compute_image(
+    run: Run, model: str, net: nn.Module, subject: Subject, caches: dict[ROI, Cache], progress: bool
 ) -> None:
-    config, scene = run.config, subject.scene
-    restored = shared.inference.baseline()
+    """Measure the effects of one model on the ROIs of one image, which are not all finished."""
+    resume = bool(run.config.load_previous)
+    finished = {roi for roi, cache in caches.items() if resume and cache.is_complete()}
+    # Those that finished before an interruption stay, or the other ROIs would get batches of another size.
+    taken = [roi for roi in caches if roi not in finished or caches[roi].began_with_the_same_rois()]
+    found = [caches[roi].earlier() for roi in taken] if resume else []
+    earlier = next((manifest for manifest in found if manifest), None)
+    threads, kind = (earlier.threads, earlier.inference) if earlier else (torch.get_num_threads(), None)
+    with cpu_threads(threads):
+        for group in inferences_for(run, net, subject, taken, kind):
+            _compute_group(run, model, subject, group, [caches[roi] for roi in group.rois], progress)
+
+
+def _compute_group(run: Run, model: str, subject: Subject, group: Shared, caches: list[Cache], progress: bool) -> None:
+    """Measure the effects of one model on ROIs that are restored together."""
+    scene = subject.scene
+    restored = group.inference.baseline()
     check_output(restored, (scene.ground_truth.shape[0], scene.ground_truth.shape[1]), model)
     picture = to_uint8(restored).permute(1, 2, 0).cpu().numpy()
-    scope = Scope(shared, scene, subject.grid, run.bank, run.device)
-    batch_size = batch_size_for(run, model, shared.inference)
-    effects = scope.fresh_effects(restored, subject.coarse, subject.fine, batch_size, digest_of(picture))
+    patches = NaturalPatches(run.bank, subject.grid.block, scene.degrade_patches)
+    experiment = Experiment(group, scene.ground_truth, subject.grid, patches)
+    batch_size = batch_size_for(run, model, group.inference)
+    fresh = experiment.fresh_measurements(restored, subject.plans, batch_size, digest_of(picture))
+    pictures = Pictures(scene.ground_truth, scene.degraded, picture)
     # Nothing is written before here: a network that does not work leaves no trace.
-    with ExitStack() as locks:
-        for cache in caches:
-            locks.enter_context(cache.locked())
-        for number, (roi, cache) in enumerate(zip(shared.rois, caches, strict=True)):
-            if config.load_previous:
-                cache.check()  # again: another process may have come first
-                effects[number] = cache.resume(effects[number])
-            cache.recover("coarse", subject.coarse, effects[number])
-            if unfinished[number]:
-                if not effects[number].progress.coarse:
-                    cache.begin(effects[number])
-                boxed = with_roi_box(picture, roi)
-                cache.write_baseline(effects[number], scene.ground_truth, scene.degraded, picture, boxed)
-
-        def save(stage: str) -> None:
-            for cache, part, writes in zip(caches, effects, unfinished, strict=True):
-                if writes:
-                    cache.write(stage, part)
-
-        def recover_fine(plans: Sequence[Plan]) -> None:
-            for cache, part, plan in zip(caches, effects, plans, strict=True):
-                cache.recover("fine", plan, part)
-
-        keeper = Keeper(save, recover_fine)
-        run_stages(scope, subject.coarse, subject.fine, config.tol, effects, keeper, f"{model} {subject.name}")
+    with open_session(caches, fresh, pictures, bool(run.config.load_previous)) as session:
+        label = f"{model} {image_with_rois(subject.name, group.rois, of=len(subject.rois))}"
+        run_stages(
+            experiment,
+            subject.coarse,
+            subject.fine,
+            run.config.tol,
+            session.measurements,
+            session.save,
+            label if progress else None,
+        )
+        session.finish()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Container, Iterator
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,28 +16,20 @@ from torch import nn
 from CEM_Demo.config.schema import Config
 from CEM_Demo.device import pick_device
 from CEM_Demo.errors import InputError
+from CEM_Demo.files import writing
 from CEM_Demo.geometry import ROI, Grid, grid_of
 from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.inference.checks import check_network
-from CEM_Demo.inference.choice import Shared, choose_inference, predict_cost
+from CEM_Demo.inference.choice import Shared, choose_inference
 from CEM_Demo.inference.interface import Inference
-from CEM_Demo.inference.process_memory import most_resident_bytes, resident_bytes
-from CEM_Demo.inference.reach import Cost
 from CEM_Demo.method.patch_bank import PatchBank, load_bank
 from CEM_Demo.method.plan import Plan, make_plans
 from CEM_Demo.networks.loading import Model, resolve
-from CEM_Demo.results.paths import check_nothing_is_shared, result_paths
+from CEM_Demo.results.paths import check_nothing_is_shared
 from CEM_Demo.results.provenance import digest_of
 from CEM_Demo.tasks import Scene, make_scene
 
 TRIAL_SIDE = 128
-
-# What libraries load and compile when the first network runs.
-FIRST_PASS = 32 << 20
-# Of the effects of a stage, in the making of a .mat file.
-COPIES_TO_SAVE = 4
-# Of the restored picture, in bytes: as floats, clipped, as 8 bits, and as PNG.
-COPIES_OF_PICTURE = 12
 
 
 @dataclass(frozen=True)
@@ -51,6 +43,11 @@ class Subject:
     coarse: Plan
     fine: Plan
     provenance: dict[str, Any]
+
+    @property
+    def plans(self) -> list[tuple[str, Plan]]:
+        """The plans by the names of their rounds."""
+        return [("coarse", self.coarse), ("fine", self.fine)]
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,8 @@ def _check_block(side: int, image: UInt8Image, name: str) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    existing = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    with writing(folder):
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists() or path.is_symlink())
     if not existing.is_dir():
         raise InputError(f"output_dir: {existing} is not a folder; give another output_dir")
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -138,10 +136,10 @@ def check_networks(run: Run, pairs: Container[tuple[str, str]]) -> None:
         if subjects:
             net = run.models[model].load()
             for subject in subjects:
-                _check_network(run, net, model, subject)
+                try_network(run, net, model, subject)
 
 
-def _check_network(run: Run, net: nn.Module, model: str, subject: Subject) -> None:
+def try_network(run: Run, net: nn.Module, model: str, subject: Subject) -> None:
     # A corner shows what is wrong; of a huge image the whole would take long, and more memory than the run.
     corner = subject.scene.degraded[:TRIAL_SIDE, :TRIAL_SIDE]
     height, width = (side * subject.scene.scale for side in corner.shape[:2])
@@ -160,73 +158,3 @@ def batch_size_for(run: Run, model: str, inference: Inference) -> int:
     """Interventions that are restored at a time: what the config says, or what the inference takes well."""
     chosen = run.config.batch_size_dict.get(model, run.config.batch_size)
     return chosen or inference.automatic_batch_size()
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """The work ahead for one model on ROIs of one image that share an inference.
-
-    Attributes:
-        coarse, fine: interventions; those of the fine stage are at most.
-        kind: dense or incremental.
-        cost: multiply-adds of a mean intervention by either; None where only dense inference is possible.
-        batch_size: interventions that are restored at a time.
-        memory_bytes: about what the process holds of the host's memory at most, Python, libraries and all.
-        device_bytes: about what it holds of a GPU's memory at most; None where there is none.
-        folders: where results will lie, for each ROI.
-    """
-
-    model: str
-    image: str
-    rois: tuple[ROI, ...]
-    coarse: int
-    fine: int
-    kind: str
-    cost: Cost | None
-    batch_size: int
-    memory_bytes: int
-    device_bytes: int | None
-    folders: list[Path]
-
-
-def forecast(run: Run) -> Iterator[Forecast]:
-    """What :func:`compute_effects` would do, without doing it."""
-    for model in run.models:
-        net = run.models[model].load()
-        for subject in run.subjects:
-            _check_network(run, net, model, subject)
-            shares = inferences_for(run, net, subject, subject.rois)
-            for shared in shares:
-                batch_size = batch_size_for(run, model, shared.inference)
-                host, device = _memory_bytes(run, subject, shared, batch_size)
-                cost = shared.inference.predicted_cost
-                if run.config.inference == "dense":
-                    cost = predict_cost(net, subject.scene.degraded, shared.around, run.config.block, run.device)
-                yield Forecast(
-                    model=model,
-                    image=subject.name,
-                    rois=shared.rois,
-                    coarse=len(subject.coarse),
-                    fine=len(subject.fine),
-                    kind=shared.inference.kind,
-                    cost=cost,
-                    batch_size=batch_size,
-                    memory_bytes=host,
-                    device_bytes=device,
-                    folders=[result_paths(run.config, model, subject.name, roi).pair_folder for roi in shared.rois],
-                )
-
-
-def _memory_bytes(run: Run, subject: Subject, shared: Shared, batch_size: int) -> tuple[int, int | None]:
-    """Peaks of the host's and the GPU's memory: what is held by now, and what the inference and the results take."""
-    coarse, fine = (8 * len(plan) for plan in (subject.coarse, subject.fine))
-    # All effects, and those of one stage several times over while they are saved.
-    effects = len(shared.rois) * (coarse + fine) + COPIES_TO_SAVE * max(coarse, fine)
-    pictures = COPIES_OF_PICTURE * subject.scene.ground_truth.size
-    inference_bytes = shared.inference.memory_bytes(batch_size)
-    on_host, on_device = effects + pictures + FIRST_PASS, None
-    if run.device.type == "cuda":
-        on_device = torch.cuda.memory_allocated(run.device) + inference_bytes
-    else:
-        on_host += inference_bytes
-    return max(most_resident_bytes(), resident_bytes() + on_host), on_device

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, get_args
+
+from CEM_Demo.errors import InputError
+from CEM_Demo.geometry import SCALES
+
+TaskName = Literal["SR", "DN", "DR", "PAIR"]
+RainKind = Literal["small", "medium", "large", "random"]
 
 
 @dataclass(frozen=True)
@@ -25,3 +33,16 @@ class Degradation:
     rain: str = "medium"
     inputs: Path | None = None
     function: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises InputError where a value is not one of those above."""
+        choices = {"task": get_args(TaskName), "scale": SCALES, "rain": get_args(RainKind)}
+        for key, known in choices.items():
+            if getattr(self, key) not in known:
+                raise InputError(f"{key}: {getattr(self, key)!r} is not one of {', '.join(map(str, known))}")
+        if self.task in ("DN", "DR") and self.scale != 1:
+            raise InputError(f"scale: must be 1 for task {self.task}, not {self.scale}")
+        if not 0 < self.sigma < math.inf:
+            raise InputError(f"sigma: {self.sigma} is no strength of noise; give 8-bit levels above 0")
+        if self.task == "PAIR" and self.inputs is None:
+            raise InputError("inputs: task PAIR needs the folder of the degraded inputs")

@@ -6,7 +6,6 @@ model of Gu et al., "Networks are Slacking Off: Understanding Generalization Pro
 
 from __future__ import annotations
 
-import random
 import re
 from dataclasses import dataclass
 
@@ -18,33 +17,34 @@ from CEM_Demo.images import UInt8Image
 from CEM_Demo.tasks.scene import Scene
 
 DROP = np.array([[0, 0.1, 0], [0.1, 8, 0.1], [0, 0.1, 0]])
-WIDTH_PROBABILITY = (0.25, 0.5, 0.25)
+OPACITY = (0.6, 1.0)
+# Which generator made the rain, for the manifest: results under the rain of an earlier one are refused.
+GENERATOR = "version 2, all kinds as published"
 
 
 @dataclass(frozen=True)
 class RainRange:
-    """From what a kind of rain is drawn; upper ends are exclusive.
+    """From what a kind of rain is drawn; whole numbers include both ends.
 
     Attributes:
-        opacity: factor of the rain layer.
         amount: share of the pixels in which a drop starts.
-        widths: streak widths (pixels, odd), the middle one as likely as both others together.
+        widths: streak widths (pixels, odd), each with its probability.
         length: streak length (pixels).
         angle: degrees from the vertical.
     """
 
-    opacity: tuple[float, float]
     amount: tuple[float, float]
-    widths: tuple[int, int, int]
+    widths: dict[int, float]
     length: tuple[int, int]
     angle: tuple[int, int]
 
 
-# "medium" reproduces the published degradations; the other two bracket it.
+# The kinds of the published generator; "random" has ranges of its own.
 RAIN = {
-    "small": RainRange((0.6, 1.0), (0.003, 0.005), (1, 3, 5), (20, 35), (-15, 15)),
-    "medium": RainRange((0.6, 1.0), (0.005, 0.007), (3, 5, 7), (35, 45), (-30, 30)),
-    "large": RainRange((0.6, 1.0), (0.007, 0.009), (5, 7, 9), (45, 60), (-45, 45)),
+    "small": RainRange((0.002, 0.004), {1: 0.5, 3: 0.5}, (25, 35), (-10, 10)),
+    "medium": RainRange((0.005, 0.007), {3: 0.25, 5: 0.5, 7: 0.25}, (35, 45), (-30, 30)),
+    "large": RainRange((0.008, 0.010), {7: 0.5, 9: 0.5}, (45, 55), (-60, 60)),
+    "random": RainRange((0.002, 0.010), dict.fromkeys((1, 3, 5, 7, 9), 0.2), (25, 55), (-60, 60)),
 }
 
 
@@ -63,29 +63,27 @@ def rain_seed(image_name: str) -> int:
 
 
 def make_rain(height: int, width: int, seed: int, kind: str = "medium") -> Rain:
-    """Draw a rainfall of ``height`` x ``width`` pixels; ``kind`` is a key of ``RAIN`` or ``random``."""
-    if kind == "random":
-        kind = random.Random(seed).choice(sorted(RAIN))
+    """Draw a rainfall of ``height`` x ``width`` pixels; ``kind`` is a key of ``RAIN``."""
     rain_range = RAIN[kind]
     draw = np.random.RandomState(seed)
     # The order of the draws is part of the definition.
-    opacity = draw.uniform(*rain_range.opacity)
+    opacity = draw.uniform(*OPACITY)
     amount = draw.uniform(*rain_range.amount)
-    streak_width = int(draw.choice(rain_range.widths, p=WIDTH_PROBABILITY))
-    length = int(draw.randint(*rain_range.length))
-    angle = int(draw.randint(*rain_range.angle))
+    streak_width = int(draw.choice(list(rain_range.widths), p=list(rain_range.widths.values())))
+    length, angle = (int(draw.randint(low, high + 1)) for low, high in (rain_range.length, rain_range.angle))
     drops = draw.uniform(0, 256, (height, width))
-    drops[drops < 256 * (1 - amount)] = 0
+    drops[drops < 256 - amount * 256] = 0
     streaks = cv2.filter2D(cv2.filter2D(drops, -1, DROP), -1, _streak_kernel(length, angle, streak_width))
     layer = cv2.normalize(streaks, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8)  # type: ignore[call-overload]
     return Rain(np.repeat(layer[..., None], 3, axis=2), opacity)
 
 
 def _streak_kernel(length: int, angle: int, width: int) -> NDArray[np.float64]:
+    """A line of ``length`` pixels; its sum does not matter, for the streaks are stretched to 0..255 afterwards."""
     centre = ((length - 1) / 2, (length - 1) / 2)
     rotation = cv2.getRotationMatrix2D(centre, angle - 45, 1)  # the diagonal leans 45 degrees
     line = cv2.warpAffine(np.eye(length), rotation, (length, length))
-    return cv2.GaussianBlur(line, (width, width), 0) / length
+    return np.asarray(cv2.GaussianBlur(line, (width, width), 0), np.float64)
 
 
 def add_rain(image: NDArray[np.uint8], layer: NDArray[np.uint8], opacity: float) -> NDArray[np.uint8]:
@@ -107,4 +105,5 @@ def make_scene(image: UInt8Image, image_name: str, kind: str = "medium") -> Scen
         above = rain.layer[rows[:, :, None], columns[:, None, :]]
         return add_rain(patches.reshape(-1, block, 3), above.reshape(-1, block, 3), rain.opacity).reshape(patches.shape)
 
-    return Scene(image, add_rain(image, rain.layer, rain.opacity), 1, rainy_patches)
+    rained = add_rain(image, rain.layer, rain.opacity)
+    return Scene(image, rained, 1, rainy_patches, {"rain_generator": GENERATOR})

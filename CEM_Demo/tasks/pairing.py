@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from CEM_Demo.errors import InputError
+from CEM_Demo.files import reading
 from CEM_Demo.geometry import SCALES
 from CEM_Demo.images import UInt8Image, read_image
 
@@ -17,12 +18,13 @@ def find_input(folder: Path, name: str) -> Path:
     Raises:
         InputError: there is none, or several differ from ``name`` in their suffix alone.
     """
-    if not folder.is_dir():
-        raise InputError(f"input_path: the folder {folder} does not exist")
-    if (folder / name).is_file():
-        return folder / name
-    suffixes = Image.registered_extensions()
-    images = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in suffixes)
+    with reading(folder):
+        if not folder.is_dir():
+            raise InputError(f"input_path: the folder {folder} does not exist")
+        if (folder / name).is_file():
+            return folder / name
+        suffixes = Image.registered_extensions()
+        images = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in suffixes)
     found = [path for path in images if path.stem == Path(name).stem]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)

@@ -1,0 +1,72 @@
+"""How blocks are tried: the types, ranges and meanings that configs and the Python API share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, ValidationError
+
+from CEM_Demo.config.complaints import first_complaint
+from CEM_Demo.device import DEVICES, check_device_name
+from CEM_Demo.errors import InputError
+from CEM_Demo.method.patch_bank import PatchBank
+
+Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
+# A plan lists every draw; more of them would rather fill the memory than move a mean.
+Draws = Annotated[int, Field(gt=0, le=100_000)]
+
+CoarseDraws = Annotated[Draws, Field(description="interventions on every block in the coarse stage")]
+FineDraws = Annotated[Draws, Field(description="interventions on every block that passes to the fine stage")]
+Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False, description="dB below which an effect counts as none")]
+Seed = Annotated[NotNegative, Field(description="of the draws of patches and of their noise (default 0)")]
+Device = Annotated[
+    str,
+    AfterValidator(check_device_name),
+    Field(description=f"one of {DEVICES} (default auto: the first there is)"),
+]
+InferenceKind = Annotated[
+    Literal["auto", "dense", "incremental"],
+    Field(
+        description="dense restores whole images, incremental only what an intervention changes and the ROI needs "
+        "(default auto: the one predicted to be faster)"
+    ),
+]
+BatchSize = Annotated[
+    Positive | None,
+    Field(description="interventions per forward pass (default: found from the model and the memory)"),
+]
+
+
+class Settings(BaseModel):
+    """How blocks are tried; the names and meanings are those of the config's keys.
+
+    Attributes:
+        block: side of a block in full-resolution pixels, a multiple of the scale.
+        coarse_num, fine_num: interventions on every block of a stage.
+        tol: dB.
+        seed: of the draws.
+        bank: patches to intervene with; None takes the bundled ones.
+        device: auto, cuda, cuda:1, mps or cpu.
+        inference: auto, dense or incremental.
+        batch_size: interventions per forward pass; None finds it from the network and the memory.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    block: Positive = Field(default=8, description="side of a block, in full-resolution pixels")
+    coarse_num: CoarseDraws = 3
+    fine_num: FineDraws = 50
+    tol: Tolerance = 0.01
+    seed: Seed = 0
+    bank: InstanceOf[PatchBank] | None = Field(default=None, description="patches, from load_bank(path)")
+    device: Device = "auto"
+    inference: InferenceKind = "auto"
+    batch_size: BatchSize = None
+
+    def __init__(self, **values: Any) -> None:
+        """Raises InputError where a value is not one of those that the key takes."""
+        try:
+            super().__init__(**values)
+        except ValidationError as error:
+            raise InputError(first_complaint(error, type(self))) from error

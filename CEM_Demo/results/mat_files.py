@@ -1,0 +1,49 @@
+"""The published ``.mat`` files: an array called PSNR, readable by SciPy, MATLAB and the published scripts."""
+
+from __future__ import annotations
+
+import hashlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.io import loadmat, savemat
+
+from CEM_Demo.errors import InputError
+
+# A .mat file begins with 116 bytes of text. SciPy puts the date there, which would make equal arrays unequal files; the
+# digest of all that follows is of more use, since SciPy's reader can crash the whole process on a damaged file.
+MAT_TEXT_BYTES = 116
+MAT_TEXT = b"MATLAB 5.0 MAT-file, Causal Effect Map, SHA-256 "
+
+
+def read_mat(path: Path) -> NDArray[np.float64]:
+    """Read the array PSNR of a .mat file.
+
+    Raises:
+        InputError: there is no such file, or it holds no such array.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is missing")
+    try:
+        content = path.read_bytes()
+        text, body = content[:MAT_TEXT_BYTES], content[MAT_TEXT_BYTES:]
+        if text.startswith(MAT_TEXT) and text != _mat_text(body):
+            raise ValueError("the digest differs")
+        # In the order of the file: a mean over another order in memory has other last digits.
+        return np.asarray(loadmat(BytesIO(content))["PSNR"], dtype=np.float64)
+    except Exception as error:  # SciPy's reader raises whatever a damaged file leads it to.
+        raise InputError(f"{path} is damaged") from error
+
+
+def mat_bytes(values: NDArray[np.float64]) -> bytes:
+    """Make a .mat file that holds ``values`` as the array PSNR; equal values make equal bytes."""
+    buffer = BytesIO()
+    savemat(buffer, {"PSNR": values})
+    body = buffer.getvalue()[MAT_TEXT_BYTES:]
+    return _mat_text(body) + body
+
+
+def _mat_text(body: bytes) -> bytes:
+    return (MAT_TEXT + hashlib.sha256(body).hexdigest().encode()).ljust(MAT_TEXT_BYTES)

@@ -1,0 +1,93 @@
+"""What a run would take, without running it: interventions, work, memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from CEM_Demo.geometry import ROI
+from CEM_Demo.inference.choice import Shared, predict_cost
+from CEM_Demo.inference.process_memory import most_resident_bytes, resident_bytes
+from CEM_Demo.inference.reach import Cost
+from CEM_Demo.results.paths import result_paths
+from CEM_Demo.run.preparation import Run, Subject, batch_size_for, inferences_for, try_network
+
+# What libraries load and compile when the first network runs.
+FIRST_PASS = 32 << 20
+# Of the effects of a stage, in the making of a .mat file.
+COPIES_TO_SAVE = 4
+# Of the restored picture, in bytes: as floats, clipped, as 8 bits, and as PNG.
+COPIES_OF_PICTURE = 12
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """The work ahead for one model on ROIs of one image that share an inference.
+
+    Attributes:
+        coarse, fine: interventions; those of the fine stage are at most.
+        kind: dense or incremental.
+        cost: multiply-adds of a mean intervention by either; None where only dense inference is possible.
+        batch_size: interventions that are restored at a time.
+        memory_bytes: about what the process holds of the host's memory at most, Python, libraries and all.
+        device_bytes: about what it holds of a GPU's memory at most; None where there is none.
+        folders: where results will lie, for each ROI.
+    """
+
+    model: str
+    image: str
+    rois: tuple[ROI, ...]
+    coarse: int
+    fine: int
+    kind: str
+    cost: Cost | None
+    batch_size: int
+    memory_bytes: int
+    device_bytes: int | None
+    folders: list[Path]
+
+
+def forecast(run: Run) -> Iterator[Forecast]:
+    """What :func:`compute_effects` would do, without doing it."""
+    for model in run.models:
+        net = run.models[model].load()
+        for subject in run.subjects:
+            try_network(run, net, model, subject)
+            shares = inferences_for(run, net, subject, subject.rois)
+            for shared in shares:
+                batch_size = batch_size_for(run, model, shared.inference)
+                host, device = _memory_bytes(run, subject, shared, batch_size)
+                cost = shared.inference.predicted_cost
+                if run.config.inference == "dense":
+                    cost = predict_cost(net, subject.scene.degraded, shared.around, run.config.block, run.device)
+                yield Forecast(
+                    model=model,
+                    image=subject.name,
+                    rois=shared.rois,
+                    coarse=len(subject.coarse),
+                    fine=len(subject.fine),
+                    kind=shared.inference.kind,
+                    cost=cost,
+                    batch_size=batch_size,
+                    memory_bytes=host,
+                    device_bytes=device,
+                    folders=[result_paths(run.config, model, subject.name, roi).pair_folder for roi in shared.rois],
+                )
+
+
+def _memory_bytes(run: Run, subject: Subject, shared: Shared, batch_size: int) -> tuple[int, int | None]:
+    """Peaks of the host's and the GPU's memory: what is held by now, and what the inference and the results take."""
+    coarse, fine = (8 * len(plan) for plan in (subject.coarse, subject.fine))
+    # All effects, and those of one stage several times over while they are saved.
+    effects = len(shared.rois) * (coarse + fine) + COPIES_TO_SAVE * max(coarse, fine)
+    pictures = COPIES_OF_PICTURE * subject.scene.ground_truth.size
+    inference_bytes = shared.inference.memory_bytes(batch_size)
+    on_host, on_device = effects + pictures + FIRST_PASS, None
+    if run.device.type == "cuda":
+        on_device = torch.cuda.memory_allocated(run.device) + inference_bytes
+    else:
+        on_host += inference_bytes
+    return max(most_resident_bytes(), resident_bytes() + on_host), on_device

@@ -1,0 +1,94 @@
+"""The books of one round: which interventions are left, which ROI they belong to, and when they are saved."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from CEM_Demo.method.measurements import Measurements
+from CEM_Demo.method.plan import Interventions, Plan
+
+SECONDS_BETWEEN_SAVES = 2.0
+
+
+class Ledger:
+    """Hands out the batches of a round that are left, and records what was measured.
+
+    ROIs that share an inference share the batches; each records only the blocks that it wants.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        plan: Plan,
+        wanted: NDArray[np.bool_],
+        measurements: Sequence[Measurements],
+        save: Callable[[], None],
+    ) -> None:
+        """Open the books.
+
+        Args:
+            name: of the round.
+            plan: its interventions on the blocks that any ROI wants.
+            wanted: ROIs x rows x columns, the blocks that each ROI wants.
+            measurements: of each ROI; they may hold what an earlier run did.
+            save: called now and then, at the end, and when the round is interrupted.
+        """
+        self._name = name
+        self._plan = plan
+        self._wanted = wanted
+        self._measurements = measurements
+        self._save = save
+
+    def batches_left(self, label: str | None) -> Iterator[Interventions]:
+        """Go through the batches of which some ROI lacks a part; under ``label``, a bar shows the progress.
+
+        Batches start at multiples of their size, so that a resumed run has those of an uninterrupted one.
+        """
+        size = self._measurements[0].batch_size
+        with tqdm(
+            total=len(self._plan), desc=f"{label} {self._name}", unit="intervention", disable=label is None
+        ) as bar:
+            for start in range(0, len(self._plan), size):
+                part = slice(start, min(start + size, len(self._plan)))
+                if self._is_left(part):
+                    yield self._plan[part]
+                    bar.update(part.stop - part.start)
+                else:
+                    bar.initial += part.stop - part.start
+                    bar.n += part.stop - part.start
+
+    def _is_left(self, part: slice) -> bool:
+        blocks, draws = self._plan.places(part)
+        return any(
+            (wanted.reshape(-1)[blocks] & (of_roi.rounds[self._name].counts.reshape(-1)[blocks] <= draws)).any()
+            for wanted, of_roi in zip(self._wanted, self._measurements, strict=True)
+        )
+
+    @contextmanager
+    def saving(self) -> Iterator[Callable[[Interventions, Sequence[NDArray[np.float64]]], None]]:
+        """Give the function that records a batch; what is recorded is saved, also when an interruption comes."""
+        began = saved = time.monotonic()
+        unsaved = False
+
+        def record(batch: Interventions, measured: Sequence[NDArray[np.float64]]) -> None:
+            nonlocal began, saved, unsaved
+            now = time.monotonic()
+            for wanted, of_roi, values in zip(self._wanted, self._measurements, measured, strict=True):
+                of_roi.rounds[self._name].record(batch, values, wanted[batch.rows, batch.columns])
+                of_roi.seconds += (now - began) / len(self._measurements)
+            began, unsaved = now, True
+            if now - saved > SECONDS_BETWEEN_SAVES:
+                self._save()
+                began, saved, unsaved = time.monotonic(), time.monotonic(), False
+
+        try:
+            yield record
+        finally:
+            if unsaved:
+                self._save()
