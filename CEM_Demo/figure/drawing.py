@@ -61,8 +61,7 @@ def draw_map(axes: Axes, panel: Panel, values: NDArray[np.float64], scale: Scale
     # Where two blocks meet, viewers would let the paper shine through; so each block goes on beneath the next ones.
     overlap = min(OVERLAP * _pixels_per_point(axes), panel.block / 2)
     polygons = [
-        _with_overlap(box, overlap, *_drawn_neighbors(drawn, place))
-        for box, place in zip(corners, np.argwhere(drawn), strict=True)
+        _with_overlap(box, overlap, drawn, place) for box, place in zip(corners, np.argwhere(drawn), strict=True)
     ]
     add_polygons(axes, polygons, scale.colours(values[drawn]))
     inside = panel.degraded if panel.restored is None else panel.restored
@@ -175,20 +174,16 @@ def _pixels_per_point(axes: Axes) -> float:
     return float(np.ptp(axes.get_xlim())) / points
 
 
-def _drawn_neighbors(drawn: NDArray[np.bool_], place: NDArray[np.int64]) -> tuple[bool, bool]:
-    """Whether the block to the right and the block below are drawn as well."""
-    row, column = place
-    right = column + 1 < drawn.shape[1] and bool(drawn[row, column + 1])
-    return right, bool(row + 1 < drawn.shape[0] and drawn[row + 1, column])
-
-
 def _with_overlap(
-    box: tuple[int, int, int, int], overlap: float, to_right: bool, to_below: bool
+    box: tuple[int, int, int, int], overlap: float, drawn: NDArray[np.bool_], place: NDArray[np.int64]
 ) -> list[tuple[float, float]]:
-    """The outline of a block, longer by ``overlap`` where a neighbor will be drawn over it."""
+    """The outline of a block, longer by ``overlap`` where its neighbors, of those ``drawn``, will be drawn over it."""
+    row, column = place
+    ahead = np.pad(drawn, (0, 1))[row : row + 2, column : column + 2]
     left, top, right, bottom = box
-    wide, deep = right + overlap * to_right, bottom + overlap * to_below
-    return [(left, top), (wide, top), (wide, bottom), (right, bottom), (right, deep), (left, deep)]
+    wide, deep = right + overlap * ahead[0, 1], bottom + overlap * ahead[1, 0]
+    corner = (wide, deep) if ahead.all() else (right, bottom)
+    return [(left, top), (wide, top), (wide, bottom), corner, (right, deep), (left, deep)]
 
 
 def _rectangle(left: float, top: float, right: float, bottom: float) -> list[tuple[float, float]]:

@@ -17,16 +17,18 @@ class Difference:
 
     Attributes:
         values: rows x columns, dB, as a map shows them; zero where neither model has an effect.
+        some: rows x columns, True where one model or both have an effect.
         comparison: of the draws that both models have.
     """
 
     values: NDArray[np.float64]
+    some: NDArray[np.bool_]
     comparison: Comparison
 
     @property
     def undecided(self) -> NDArray[np.bool_]:
         """Rows x columns, True where the draws do not tell which model the block helps more."""
-        return (self.values != 0) & ~self.comparison.differs
+        return self.some & ~self.comparison.differs
 
     @property
     def largest(self) -> float:
@@ -41,4 +43,4 @@ def paired_difference(first: Panel, second: Panel) -> Difference:
     some = (one.values != 0) | (other.values != 0)
     comparison = compare(one.draws, other.draws, tried, tried.any(axis=2) & some)
     paired = np.where(tried.any(axis=2), comparison.difference.mean, one.values - other.values)
-    return Difference(np.where(some, paired, 0.0), comparison)
+    return Difference(np.where(some, paired, 0.0), some, comparison)
