@@ -16,7 +16,7 @@ from CEM_Demo.figure.saving import FORMATS, parse_formats, save_figure
 from CEM_Demo.figure.style import Style, parse_width
 from CEM_Demo.figure.tables import TABLES, make_table
 from CEM_Demo.files import write_bytes
-from CEM_Demo.report.colours import COLOUR_MAPS
+from CEM_Demo.report.colours import COLOUR_MAPS, PUBLISHED_MAP
 from CEM_Demo.report.panels import read_panels
 from CEM_Demo.results.paths import check_nothing_is_shared
 
@@ -75,7 +75,7 @@ def make_figure_parser() -> argparse.ArgumentParser:
         metavar="DB",
         help="effect at which colors saturate: auto (the largest certified one), published, or dB (default auto)",
     )
-    parser.add_argument("--colour-map", default=COLOUR_MAPS[0], metavar="NAME", help=f"{maps} (default published)")
+    parser.add_argument("--colour-map", default=PUBLISHED_MAP, metavar="NAME", help=f"{maps} (default {PUBLISHED_MAP})")
     parser.add_argument(
         "--table", metavar="KIND", help=f"write a table: {', '.join(TABLES)}; alone, if no layout is given"
     )

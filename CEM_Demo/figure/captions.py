@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from CEM_Demo.method.classes import BlockClass
-from CEM_Demo.report.colours import Scale
+from CEM_Demo.report.colours import COLOUR_MAPS, Scale
 from CEM_Demo.report.differences import Difference
 from CEM_Demo.report.panels import Panel
 
@@ -16,9 +16,13 @@ TASKS = {"SR": "super-resolution", "DN": "denoising", "DR": "deraining", "PAIR":
 
 def caption(opening: str, scale: Scale, panels: Sequence[Panel]) -> str:
     """Compose a caption: what is shown, what the colors mean, and the numbers of every panel, one in a line."""
+    helping, hurting = COLOUR_MAPS[scale.colour_map]
+    meaning = (
+        f"{helping.capitalize()} blocks help the network restore the region of interest (green frame), {hurting} ones "
+        f"hurt, others do neither; colors end at an effect of {scale.bound:.2f} dB on the PSNR of the region."
+    )
     lines = [
-        f"{opening} Red blocks help the network restore the region of interest (green frame), blue ones hurt, others "
-        f"do neither; colors end at an effect of {scale.bound:.2f} dB on the PSNR of the region. {MEANING_OF_PIES}",
+        f"{opening} {meaning} {MEANING_OF_PIES}",
         *(f"{name_of(panel)}: {numbers(panel)}" for panel in panels),
     ]
     return "\n\n".join(lines) + "\n"

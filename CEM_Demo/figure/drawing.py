@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
@@ -109,10 +111,10 @@ def draw_frame(axes: Axes, box: ROI, colour: str = FRAME, width: float = FRAME_W
     )
 
 
-def draw_bar(sheet: Sheet, top: float, scale: Scale, largest: float) -> float:
+def draw_bar(sheet: Sheet, top: float, scale: Scale, shown: Sequence[NDArray[np.float64]]) -> float:
     """Draw the color bar, with ticks in dB, at the sheet's middle; give the height that it takes (points).
 
-    Its ends say the bound; where an effect is larger than that (``largest``, dB), they say that it is one.
+    Its ends say the bound, and where effects of the maps that are ``shown`` go beyond it, that they do.
     """
     width, height = min(0.62 * sheet.width, 250.0), 6.0
     left = (sheet.width - width) / 2
@@ -123,8 +125,10 @@ def draw_bar(sheet: Sheet, top: float, scale: Scale, largest: float) -> float:
     add_polygons(axes, polygons, scale.colours((effects[:-1] + effects[1:]) / 2))
     ticks = bar_ticks(scale.bound)
     labels = [_signed(tick) for tick in ticks]
-    if largest > scale.bound * (1 + 1e-9):
-        labels[0], labels[-1] = f"\N{LESS-THAN OR EQUAL TO} {labels[0]}", f"\N{GREATER-THAN OR EQUAL TO} {labels[-1]}"
+    if min(float(values.min()) for values in shown) < -scale.bound:
+        labels[0] = f"\N{LESS-THAN OR EQUAL TO} {labels[0]}"
+    if max(float(values.max()) for values in shown) > scale.bound:
+        labels[-1] = f"\N{GREATER-THAN OR EQUAL TO} {labels[-1]}"
     axes.set_xticks(ticks, [])
     for label, share in zip(labels, np.linspace(0, 1, len(labels)), strict=True):
         sheet.write(left + share * width, top + height + 4.5, label, ha="center")

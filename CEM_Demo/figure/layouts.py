@@ -94,7 +94,7 @@ def _side_by_side(
         for row, cells, window in zip(panels, photographs, windows, strict=True)
     ]
     titles = [*titles, *(panel.model for panel in panels[0])]
-    figure = _grid_figure(titles, rows, scale, largest_of(every), style)
+    figure = _grid_figure(titles, rows, scale, values_of(every), style)
     return Drawing("", figure, caption(f"Causal effect maps in {TASKS[every[0].task]}: {opening}", scale, every))
 
 
@@ -104,7 +104,7 @@ def _single(panels: Panels, style: Style) -> list[Drawing]:
     for panel in (panel for row in panels for panel in row):
         scale = style.scale_for([panel])
         rows = [Row("", [_map(panel, scale, panel.extent)])]
-        figure = _grid_figure([panel.model], rows, scale, largest_of([panel]), style)
+        figure = _grid_figure([panel.model], rows, scale, values_of([panel]), style)
         opening = f"Causal effect map of {panel.model} in {TASKS[panel.task]}."
         name = f"{panel.model}_{PurePath(panel.image).stem}_{panel.roi}"
         drawings.append(Drawing(name, figure, caption(opening, scale, [panel])))
@@ -127,8 +127,8 @@ def _difference(panels: Panels, style: Style) -> list[Drawing]:
         texts.append(difference_numbers(first, second, difference))
     models = [panel.model for panel in panels[0]]
     titles = ["Image", *models, f"{models[0]} \N{MINUS SIGN} {models[1]}"]
-    largest = max(largest_of(every), *(float(np.abs(difference.values).max()) for difference in differences))
-    figure = _grid_figure(titles, rows, scale, largest, style)
+    shown = [*values_of(every), *(difference.values for difference in differences)]
+    figure = _grid_figure(titles, rows, scale, shown, style)
     opening = f"Causal effect maps of {models[0]} and {models[1]} in {TASKS[every[0].task]}, and their difference."
     return [Drawing("", figure, "\n\n".join([caption(opening, scale, every).rstrip(), *texts]) + "\n")]
 
@@ -147,7 +147,7 @@ def _strip(panels: Panels, style: Style) -> list[Drawing]:
             map_cell = _map(panel, scale, window)
             last = panel is every[-1]
             top = draw_strip_row(sheet, top, panel, title, map_cell, limits, scale, last) + GAP
-    height = top + GAP + draw_bar(sheet, top + GAP, scale, largest_of(every))
+    height = top + GAP + draw_bar(sheet, top + GAP, scale, values_of(every))
     opening = (
         f"The strongest blocks in {TASKS[every[0].task]} and the effects of their draws (dots), with mean and 95 % "
         "interval (black)."
@@ -179,9 +179,9 @@ def window_of_effects(panels: Sequence[Panel]) -> ROI:
     return ROI(left, top, right - left, bottom - top)
 
 
-def largest_of(panels: Sequence[Panel]) -> float:
-    """Give the largest effect, positive or negative, that maps show, dB."""
-    return float(max(np.abs(panel.map.values).max() for panel in panels))
+def values_of(panels: Sequence[Panel]) -> list[NDArray[np.float64]]:
+    """Give the effects, dB, that the maps of panels show."""
+    return [panel.map.values for panel in panels]
 
 
 def _draw_difference(axes: Axes, panel: Panel, difference: Difference, scale: Scale, window: ROI) -> None:
@@ -198,10 +198,12 @@ def _inside(shape: tuple[int, ...], panel: Panel, window: ROI) -> NDArray[np.boo
     return inside
 
 
-def _grid_figure(titles: Sequence[str], rows: Sequence[Row], scale: Scale, largest: float, style: Style) -> Figure:
+def _grid_figure(
+    titles: Sequence[str], rows: Sequence[Row], scale: Scale, shown: Sequence[NDArray[np.float64]], style: Style
+) -> Figure:
     sheet = Sheet(style)
     top = draw_grid(sheet, titles, rows, scale) + 2 * GAP
-    return sheet.finish(top + draw_bar(sheet, top, scale, largest))
+    return sheet.finish(top + draw_bar(sheet, top, scale, shown))
 
 
 def _photograph(panel: Panel, kind: str, window: ROI | None = None) -> Cell:

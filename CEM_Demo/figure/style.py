@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from CEM_Demo.errors import InputError
-from CEM_Demo.report.colours import COLOUR_BOUND, COLOUR_MAPS, Scale
+from CEM_Demo.report.colours import COLOUR_BOUND, COLOUR_MAPS, PUBLISHED_MAP, Scale
 from CEM_Demo.report.panels import Panel
 
 FONT_SIZE = 8.0  # points
@@ -33,7 +33,7 @@ class Style:
     width: float = 17.8 * POINTS["cm"]
     font: str | None = None
     colour_bound: str | float = "auto"
-    colour_map: str = COLOUR_MAPS[0]
+    colour_map: str = PUBLISHED_MAP
 
     def __post_init__(self) -> None:
         if not LEAST_WIDTH <= self.width <= LARGEST_WIDTH:

@@ -12,8 +12,9 @@ from CEM_Demo.images import UInt8Image
 # Effects (dB) at which the published colors saturate.
 COLOUR_BOUND = {"SR": 2.5, "DN": 1.0, "DR": 2.0, "PAIR": 2.0}
 GAMMA = 1 / 1.2
-# The published one first; the others are safe for color-blind readers, and in all of them warm colors help.
-COLOUR_MAPS = ("seismic", "RdBu_r", "PuOr_r")
+PUBLISHED_MAP = "seismic"
+# The colors that help and hurt in each map; all but the published one are safe for color-blind readers.
+COLOUR_MAPS = {PUBLISHED_MAP: ("red", "blue"), "RdBu_r": ("red", "blue"), "PuOr_r": ("orange", "purple")}
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Scale:
     """
 
     bound: float
-    colour_map: str = COLOUR_MAPS[0]
+    colour_map: str = PUBLISHED_MAP
 
     def colours(self, effects: NDArray[np.float64]) -> UInt8Image:
         """Give the colors of effects (dB) of any shape, RGB in a last axis; see :func:`map_colours`."""
@@ -39,7 +40,7 @@ def colour_position(effects: NDArray[np.float64], bound: float) -> NDArray[np.fl
     return np.sign(clipped) * np.abs(clipped / bound) ** GAMMA
 
 
-def map_colours(effects: NDArray[np.float64], bound: float, colour_map: str = COLOUR_MAPS[0]) -> UInt8Image:
+def map_colours(effects: NDArray[np.float64], bound: float, colour_map: str = PUBLISHED_MAP) -> UInt8Image:
     """Effects (dB) in colours, RGB in a last axis: red helps, blue hurts, white does neither."""
     from matplotlib import colormaps  # where only numbers are wanted, it need not be loaded
 
