@@ -199,7 +199,7 @@ def explain_rois(
     device = pick_device(settings.device)
     grid = grid_of(scene.degraded, settings.block // scene.scale, scene.scale)
     bank = settings.bank if settings.bank is not None else load_bank(BUNDLED_BANK)
-    coarse, fine = make_plans(settings.seed, image_name, grid.shape, settings.coarse_num, settings.fine_num, len(bank))
+    plans = make_plans(settings.seed, image_name, grid.shape, settings.coarse_num, settings.fine_num, len(bank))
     explanations = {}
     for group in choose_inference(network, scene.degraded, rois, grid.block, device, settings.inference):
         restored = group.inference.baseline()
@@ -208,8 +208,8 @@ def explain_rois(
         patches = NaturalPatches(bank, grid.block, scene.degrade_patches)
         experiment = Experiment(group, scene.ground_truth, grid, patches)
         batch_size = settings.batch_size or group.inference.automatic_batch_size()
-        measurements = experiment.fresh_measurements(restored, [("coarse", coarse), ("fine", fine)], batch_size)
-        run_stages(experiment, coarse, fine, settings.tol, measurements)
+        measurements = experiment.fresh_measurements(restored, plans, batch_size)
+        run_stages(experiment, plans, settings.tol, measurements)
         for roi, of_roi in zip(group.rois, measurements, strict=True):
             found = make_map(of_roi.origin, of_roi.rounds, settings.tol, grid.overlaps(roi), of_roi.reached)
             explanations[roi] = Explanation(

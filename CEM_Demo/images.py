@@ -88,10 +88,10 @@ def png_bytes(image: UInt8Image) -> bytes:
     return buffer.getvalue()
 
 
-def with_roi_box(image: UInt8Image, roi: ROI) -> UInt8Image:
-    """A copy of the image with the ROI framed in green, two pixels wide."""
+def with_roi_box(image: UInt8Image, roi: ROI, colour: tuple[int, int, int] = ROI_COLOUR) -> UInt8Image:
+    """A copy of the image with the ROI framed, in green or another RGB colour, two pixels wide."""
     opposite = (roi.right, roi.bottom)
-    return np.asarray(cv2.rectangle(image.copy(), (roi.left, roi.top), opposite, ROI_COLOUR, 2), dtype=np.uint8)
+    return np.asarray(cv2.rectangle(image.copy(), (roi.left, roi.top), opposite, colour, 2), dtype=np.uint8)
 
 
 def _nearest_files(path: Path) -> str:

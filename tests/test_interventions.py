@@ -103,7 +103,7 @@ def test_plan_of_chosen_blocks_keeps_their_draws() -> None:
     plan = make_plan(0, "a.png", "fine", (4, 5), 3, 100)
     chosen = np.zeros((4, 5), dtype=bool)
     chosen[1, 2] = chosen[3, 4] = True
-    part = plan.of_blocks(chosen)[:]
+    part = plan.up_to(3 * chosen)[:]
     assert part.rows.tolist() == [1] * 3 + [3] * 3
     np.testing.assert_array_equal(part.patches[:3], plan[:].patches[(1 * 5 + 2) * 3 :][:3])
 
@@ -112,7 +112,7 @@ def test_any_slice_of_a_plan_is_that_of_the_whole() -> None:
     chosen = np.random.RandomState(0).rand(6, 7) < 0.5
     for plan in (
         make_plan(3, "a.png", "fine", (6, 7), 5, 100),
-        make_plan(3, "a.png", "fine", (6, 7), 5, 100).of_blocks(chosen),
+        make_plan(3, "a.png", "fine", (6, 7), 5, 100).up_to(5 * chosen),
     ):
         whole = plan[:]
         for size in (1, 4, 13, 1000):

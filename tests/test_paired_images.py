@@ -158,7 +158,7 @@ def test_a_degradation_of_ones_own_draws_from_the_plan_alone(tmp_path: Path, pai
     for batch_size in (1, 7):
         config = make_config(tmp_path, paired, batch_size=batch_size, prefix=f"B{batch_size}", inference="dense")
         compute(config)
-        results.append(read_results(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)).coarse)
+        results.append(read_results(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)).rounds["coarse"].values)
     np.testing.assert_allclose(*results, atol=5e-3)
 
 
@@ -235,7 +235,7 @@ def test_a_degradation_that_fails_midway_keeps_what_is_done(
         compute(config)
     paths = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)
     manifest = read_manifest(paths)
-    assert manifest is not None and manifest.rounds["coarse"] == 16
+    assert manifest is not None and manifest.rounds["coarse"].counts_of((4, 5)).sum() == 16
     assert np.count_nonzero(read_mat(paths.coarse)) == 16
 
 

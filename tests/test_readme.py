@@ -1,4 +1,4 @@
-"""What the README says can be typed, and names what there is."""
+"""What the README and the other documents say can be typed, and names what there is."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ import pytest
 from CEM_Demo.config.schema import Config
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "CEM_Demo" / "docs").glob("*.md"))]
+TEXT = "\n".join(path.read_text() for path in DOCUMENTS)
 COMMANDS = [
     line.split("#")[0].strip()
-    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
+    for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
     for line in block.splitlines()
 ]
 
@@ -49,13 +50,30 @@ def test_scripts_are_there() -> None:
 
 def test_every_key_is_in_the_table() -> None:
     for key, field in Config.model_fields.items():
-        assert f"| `{key}` | {field.description} |" in README
+        assert f"| `{key}` | {field.description} |" in TEXT
 
 
 def test_files_it_names_exist() -> None:
-    for path in re.findall(r"`(CEM_Demo/[\w/.-]+)`", README) + re.findall(r"\]\((CEM_Demo/[^)]+)\)", README):
+    for path in re.findall(r"`(CEM_Demo/[\w/.-]+)`", TEXT) + re.findall(r"\]\((CEM_Demo/[^)]+)\)", TEXT):
         assert (ROOT / path).exists(), path
 
 
 def test_no_placeholders_are_left() -> None:
-    assert "<!--" not in README
+    assert "<!--" not in TEXT
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for path in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#]+\.md)\)", path.read_text()):
+            assert (path.parent / target).is_file(), f"{path.name}: {target}"
+
+
+def test_the_readme_fits_the_first_ten_minutes() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 250
+
+
+def test_the_python_example_runs(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    code = example.replace('"map.png"', repr(str(tmp_path / "map.png")))
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+    assert (tmp_path / "map.png").is_file()

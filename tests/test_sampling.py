@@ -16,7 +16,7 @@ from CEM_Demo.method.allocation import PRECISIONS, Rule, allocate
 from CEM_Demo.method.extremes import balanced_draws
 from CEM_Demo.method.replay import Population, error_at_passes, passes_at_error, replay_rules
 from CEM_Demo.method.screening import audit_groups, live_blocks, predict_deviation, revive
-from CEM_Demo.method.stratified_draws import LEVELS, Draws, StratifiedSequence, color_order, make_sequence
+from CEM_Demo.method.stratified_draws import LEVELS, DrawnPatches, StratifiedSequence, color_order, make_sequence
 from CEM_Demo.run.sampling_benchmark import main
 
 BANK = Path(__file__).parents[1] / "CEM_Demo" / "patches" / "patches.npz"
@@ -29,8 +29,10 @@ def in_place(size: int, seed: int = 0, image: str = "photo.png") -> StratifiedSe
     return make_sequence(seed, image, np.arange(size))
 
 
-def same(first: Draws, second: Draws) -> bool:
-    return all(np.array_equal(getattr(first, name), getattr(second, name)) for name in Draws.__dataclass_fields__)
+def same(first: DrawnPatches, second: DrawnPatches) -> bool:
+    return all(
+        np.array_equal(getattr(first, name), getattr(second, name)) for name in DrawnPatches.__dataclass_fields__
+    )
 
 
 @given(seeds, st.integers(0, 10_000), st.integers(1, 2**LEVELS))
@@ -68,7 +70,7 @@ def test_neither_order_nor_batches_nor_the_other_draws_change_a_draw(seed: int, 
     for start in range(0, 60, size):
         some = np.array(order[start : start + size])
         part = sequence.draw(blocks[some], draws[some])
-        assert same(part, Draws(whole.positions[some], whole.patches[some], whole.noise_seeds[some]))
+        assert same(part, DrawnPatches(whole.positions[some], whole.patches[some], whole.noise_seeds[some]))
 
 
 def test_seed_image_and_block_give_draws_of_their_own() -> None:

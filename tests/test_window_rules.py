@@ -26,7 +26,7 @@ def test_hull_ignores_empty_windows() -> None:
 
 
 def test_windows_are_cut_at_the_border() -> None:
-    blocks = block_windows(np.array([[0, 0], [8, 16], [8, 24]]), 8, (12, 20))
+    blocks = block_windows(np.array([[0, 0], [8, 16], [8, 24]]), (8, 8), (12, 20))
     assert [blocks.box(0), blocks.box(1)] == [Box(0, 8, 0, 8), Box(8, 12, 16, 20)]
     assert blocks.filled.tolist() == [True, True, False]
     assert blocks.areas.tolist() == [64, 16, 0]

@@ -68,35 +68,34 @@ class DenseInference:
         """See :meth:`Inference.reaches`; dense inference knows of no bounds."""
         return np.ones(len(corners), dtype=bool)
 
-    def restore(self, corners: NDArray[np.int64], blocks: NDArray[np.uint8]) -> Tensor:
+    def restore(self, corners: NDArray[np.int64], pixels: NDArray[np.uint8]) -> Tensor:
         """See :meth:`Inference.restore`; a batch too large for the memory is halved until it fits."""
-        return torch.cat(self._halving(lambda part: self._restore_at_once(corners[part], blocks[part]), len(corners)))
+        return torch.cat(self._halving(lambda part: self._restore_at_once(corners[part], pixels[part]), len(corners)))
 
-    def _restore_at_once(self, corners: NDArray[np.int64], blocks: NDArray[np.uint8]) -> Tensor:
+    def _restore_at_once(self, corners: NDArray[np.int64], pixels: NDArray[np.uint8]) -> Tensor:
         with torch.inference_mode():
-            inputs = paste(self.image, torch.from_numpy(corners), torch.from_numpy(blocks))
+            inputs = paste(self.image, torch.from_numpy(corners), torch.from_numpy(pixels))
             return self.net(inputs)[(..., *self.roi.window)].float()
 
 
-def paste(image: Tensor, corners: Tensor, blocks: Tensor) -> Tensor:
-    """Copies of ``image``, each with one block replaced, built on the image's device.
+def paste(image: Tensor, corners: Tensor, pixels: Tensor) -> Tensor:
+    """Copy ``image``, each time with one rectangle replaced, on the image's device.
 
     Args:
         image: 3 x H x W float32 in 0..1.
-        corners: N x 2 int64, row and column of the blocks' top left pixels.
-        blocks: N x b x b x 3 uint8; what overhangs the image is cut.
+        corners: N x 2 int64, row and column of the top left pixels.
+        pixels: N x h x w x 3 uint8; what overhangs the image is cut.
 
     Returns:
         N x 3 x H x W float32 in 0..1.
     """
-    count, side = blocks.shape[:2]
+    count, tall, wide = pixels.shape[:3]
     height, width = image.shape[-2:]
-    overhanging = image.new_empty(count, image.shape[0], height + side, width + side)
+    overhanging = image.new_empty(count, image.shape[0], height + tall, width + wide)
     overhanging[..., :height, :width] = image
-    within = torch.arange(side, device=image.device)
     corners = corners.to(image.device)
-    rows = corners[:, 0, None, None] + within[:, None]
-    columns = corners[:, 1, None, None] + within
+    rows = corners[:, 0, None, None] + torch.arange(tall, device=image.device)[:, None]
+    columns = corners[:, 1, None, None] + torch.arange(wide, device=image.device)
     numbers = torch.arange(count, device=image.device)[:, None, None]
-    overhanging[numbers, :, rows, columns] = to_unit_range(blocks.to(image.device))
+    overhanging[numbers, :, rows, columns] = to_unit_range(pixels.to(image.device))
     return overhanging[..., :height, :width].contiguous()

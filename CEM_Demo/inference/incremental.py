@@ -19,7 +19,7 @@ from CEM_Demo.inference.baseline import rows_in_strip, run_in_strips, run_whole
 from CEM_Demo.inference.checks import to_unit_range
 from CEM_Demo.inference.graph import export_graph
 from CEM_Demo.inference.network_memory import Halving, forward_bytes, is_out_of_memory, no_memory
-from CEM_Demo.inference.reach import Reach, cost_of, reach_of, seen_from, survey, work_windows
+from CEM_Demo.inference.reach import Reach, Survey, cost_of, reach_of, seen_from, survey, work_windows
 from CEM_Demo.inference.steps import Steps, Values, compile_steps
 from CEM_Demo.inference.windows import Box, Windows, block_windows
 
@@ -67,9 +67,10 @@ class IncrementalInference:
     def _look_at(self, reach: Reach) -> None:
         self.reach = reach
         corners = np.argwhere(np.ones(self.grid.shape, dtype=bool)) * self.grid.block
-        self._survey = survey(reach, self._blocks(corners))
+        self._survey = self._survey_of(corners, self._block_sides)
         self.predicted_cost = cost_of(reach, self._survey)
-        self._steps: dict[tuple[int, int], Steps] = {}
+        # By top, left, height and width of what an intervention replaces.
+        self._steps: dict[tuple[int, int, int, int], Steps] = {}
         self._output: Tensor | None = None
         self._kept: Values = []
         self._halving = Halving(self.device)
@@ -85,7 +86,7 @@ class IncrementalInference:
 
     def work_per_block(self, corners: NDArray[np.int64]) -> NDArray[np.float64]:
         """Multiply-adds of one intervention on each of N blocks, by their N x 2 corners."""
-        work = work_windows(self.reach, self._blocks(corners))
+        work = work_windows(self.reach, self._windows(corners, self._block_sides))
         shares = zip(work, self.reach.graph.nodes, self.reach.multiply_adds, strict=True)
         return np.sum([window.areas * (count / math.prod(node.size)) for window, node, count in shares], axis=0)
 
@@ -142,48 +143,50 @@ class IncrementalInference:
         reached = self._survey.reached[on_grid]
         off_grid = on_grid < 0
         if off_grid.any():
-            reached[off_grid] = survey(self.reach, self._blocks(corners[off_grid])).reached
+            reached[off_grid] = self._survey_of(corners[off_grid], self._block_sides).reached
         return reached
 
-    def restore(self, corners: NDArray[np.int64], blocks: NDArray[np.uint8]) -> Tensor:
-        """See :meth:`Inference.restore`; blocks out of the ROI's reach give the baseline's ROI.
+    def restore(self, corners: NDArray[np.int64], pixels: NDArray[np.uint8]) -> Tensor:
+        """See :meth:`Inference.restore`; what lies out of the ROI's reach gives the baseline's ROI.
 
         A part too large for the memory is halved until it fits.
         """
         rows, columns = slice(*self.reach.roi[:2]), slice(*self.reach.roi[2:])
         restored = self.baseline()[:, rows, columns].repeat(len(corners), 1, 1, 1)
+        sides = (pixels.shape[1], pixels.shape[2])
         places, members = np.unique(corners, axis=0, return_inverse=True)
-        reached = np.flatnonzero(self.reaches(places))
+        within = self.reaches(places) if sides == self._block_sides else self._survey_of(places, sides).reached
+        reached = np.flatnonzero(within)
 
         def restore_part(part: NDArray[np.int64]) -> Tensor:
             top, left = corners[part[0]].tolist()
-            steps = self._steps[top, left]
-            return torch.cat(self._halving(lambda some: self._restore_at_once(steps, blocks[part[some]]), len(part)))
+            steps = self._steps[(top, left, *sides)]
+            return torch.cat(self._halving(lambda some: self._restore_at_once(steps, pixels[part[some]]), len(part)))
 
         at_once = max(1, MOST_STEPS // len(self.reach.graph.nodes))
         for start in range(0, len(reached), at_once):
             numbers = reached[start : start + at_once]
-            self._make_ready(places[numbers])
+            self._make_ready(places[numbers], sides)
             parts: list[NDArray[np.int64]] = []
             for number in numbers:
                 top, left = places[number].tolist()
                 chosen = np.flatnonzero(members.reshape(-1) == number)
-                size = self._most_at_once(self._steps[top, left])
+                size = self._most_at_once(self._steps[(top, left, *sides)])
                 parts += [chosen[begin : begin + size] for begin in range(0, len(chosen), size)]
             for part, result in zip(parts, self._map(restore_part, parts), strict=True):
                 restored[torch.from_numpy(part).to(self.device)] = result
         return restored
 
-    def _make_ready(self, corners: NDArray[np.int64]) -> None:
-        """Compile the steps of the blocks with these corners, and forget those of others if there are too many."""
-        places = [(top, left) for top, left in corners.tolist()]
+    def _make_ready(self, corners: NDArray[np.int64], sides: tuple[int, int]) -> None:
+        """Compile the steps of the places with these corners, and forget those of others if there are too many."""
+        places = [(top, left, *sides) for top, left in corners.tolist()]
         missing = [place for place in places if place not in self._steps]
         held = sum(len(steps.steps) for steps in self._steps.values())
         if held + len(missing) * len(self.reach.graph.nodes) > MOST_STEPS:
             self._steps = {place: self._steps[place] for place in places if place in self._steps}
         if not missing:
             return
-        work = work_windows(self.reach, self._blocks(np.array(missing)))
+        work = work_windows(self.reach, self._windows(np.array(missing)[:, :2], sides))
         with torch.inference_mode():
             for number, place in enumerate(missing):
                 self._steps[place] = compile_steps(self.reach, self._kept, [window.at(number) for window in work])
@@ -193,12 +196,12 @@ class IncrementalInference:
             return 1
         return max(1, BYTES_PER_STEP[self.device.type] // steps.bytes)
 
-    def _restore_at_once(self, steps: Steps, blocks: NDArray[np.uint8]) -> Tensor:
-        """The ROI for N draws, N x b x b x 3 uint8, on the block of ``steps``."""
+    def _restore_at_once(self, steps: Steps, pixels: NDArray[np.uint8]) -> Tensor:
+        """The ROI for N draws, N x h x w x 3 uint8, on the place of ``steps``."""
         height, width = steps.block.sides
         with torch.inference_mode():
-            pixels = torch.from_numpy(np.ascontiguousarray(blocks[:, :height, :width])).to(self.device)
-            return steps(to_unit_range(pixels).permute(0, 3, 1, 2), self.reach.graph).float()
+            inside = torch.from_numpy(np.ascontiguousarray(pixels[:, :height, :width])).to(self.device)
+            return steps(to_unit_range(inside).permute(0, 3, 1, 2), self.reach.graph).float()
 
     @property
     def _workers(self) -> int:
@@ -220,8 +223,15 @@ class IncrementalInference:
         on_grid = ((off == 0) & (places >= 0) & (places < self.grid.shape)).all(axis=1)
         return np.where(on_grid, places[:, 0] * self.grid.shape[1] + places[:, 1], -1)
 
-    def _blocks(self, corners: NDArray[np.int64]) -> Windows:
-        return block_windows(corners, self.grid.block, (self.grid.height, self.grid.width))
+    @property
+    def _block_sides(self) -> tuple[int, int]:
+        return self.grid.block, self.grid.block
+
+    def _survey_of(self, corners: NDArray[np.int64], sides: tuple[int, int]) -> Survey:
+        return survey(self.reach, self._windows(corners, sides))
+
+    def _windows(self, corners: NDArray[np.int64], sides: tuple[int, int]) -> Windows:
+        return block_windows(corners, sides, (self.grid.height, self.grid.width))
 
 
 def _box(roi: ROI) -> Box:

@@ -39,12 +39,13 @@ class Inference(Protocol):
         """For N x 2 corners of blocks, False where the effect is known to be exactly zero."""
         ...
 
-    def restore(self, corners: NDArray[np.int64], blocks: NDArray[np.uint8]) -> Tensor:
-        """The ROI of the outputs for a batch of interventions.
+    def restore(self, corners: NDArray[np.int64], pixels: NDArray[np.uint8]) -> Tensor:
+        """Restore the ROI for a batch of interventions.
 
         Args:
-            corners: N x 2, row and column of each block's top left pixel in the input.
-            blocks: N x b x b x 3 uint8, what stands there instead; what overhangs the image is cut.
+            corners: N x 2, row and column of the top left pixel in the input that each replaces.
+            pixels: N x h x w x 3 uint8, what stands there instead: of one block, or of any rectangle. What overhangs
+                the image is cut.
 
         Returns:
             N x 3 x R x R float32, on the device.

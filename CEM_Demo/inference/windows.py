@@ -115,7 +115,7 @@ def hull(windows: Iterable[Windows]) -> Windows:
     return Windows(starts, stops).only(np.logical_or.reduce([window.filled for window in given]))
 
 
-def block_windows(corners: NDArray[np.int64], block: int, size: tuple[int, int]) -> Windows:
-    """The blocks whose top left pixels are ``corners`` (N x 2), as far as they lie in the image of ``size``."""
+def block_windows(corners: NDArray[np.int64], sides: tuple[int, int], size: tuple[int, int]) -> Windows:
+    """Give the windows of height and width ``sides`` at ``corners`` (N x 2), as far as they lie in the image."""
     starts = corners.T.astype(np.int64)
-    return Windows(starts, starts + block).within(size)
+    return Windows(starts, starts + np.array(sides)[:, None]).within(size)

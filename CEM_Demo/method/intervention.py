@@ -1,7 +1,4 @@
-"""What stands in a block's place: the do() of the method.
-
-An intervention is a callable from the corners of blocks and the draws on them to what the network sees there instead.
-"""
+"""What stands in a block's place: the do() of the method."""
 
 from __future__ import annotations
 
@@ -16,36 +13,44 @@ from CEM_Demo.method.patch_bank import PatchBank
 from CEM_Demo.method.plan import Interventions
 
 
+@dataclass(frozen=True)
+class Pasted:
+    """What N interventions put into the network's input, and where.
+
+    Attributes:
+        corners: N x 2 int64, row and column of each top left pixel in the network's input.
+        pixels: N x h x w x 3 uint8 RGB; what overhangs the input is cut.
+    """
+
+    corners: NDArray[np.int64]
+    pixels: NDArray[np.uint8]
+
+
 class Intervention(Protocol):
-    """Gives the blocks that a batch of interventions puts into the network's input."""
+    """Turns the interventions of a batch into what the network sees."""
 
-    def __call__(self, corners: NDArray[np.int64], batch: Interventions) -> NDArray[np.uint8]:
-        """Make the blocks.
+    def __call__(self, batch: Interventions) -> Pasted: ...
 
-        Args:
-            corners: N x 2, row and column of each block's top left pixel in the network's input.
-            batch: the N interventions.
 
-        Returns:
-            N x b x b x 3 uint8 RGB, as they stand in the network's input.
-        """
-        ...
+DegradePatches = Callable[[NDArray[np.uint8], NDArray[np.integer], NDArray[np.uint64]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
 class NaturalPatches:
-    """Patches of a bank, degraded as the task degrades (paper, section 3.2).
+    """Patches of a bank, degraded as the task degrades, in the place of one block each (paper, section 3.2).
 
     Attributes:
         bank: the patches.
-        side: of a block, in pixels of the network's input.
+        block: side of a block, in pixels of the network's input.
         degrade: the task's own way for a patch to enter its input; see :class:`~CEM_Demo.tasks.scene.Scene`.
     """
 
     bank: PatchBank
-    side: int
-    degrade: Callable[[NDArray[np.uint8], NDArray[np.integer], NDArray[np.uint64]], NDArray[np.uint8]]
+    block: int
+    degrade: DegradePatches
 
-    def __call__(self, corners: NDArray[np.int64], batch: Interventions) -> NDArray[np.uint8]:
-        """Make the blocks; see :class:`Intervention`."""
-        return self.degrade(self.bank.at_size(batch.patches, self.side), corners, batch.noise_seeds)
+    def __call__(self, batch: Interventions) -> Pasted:
+        """See :class:`Intervention`."""
+        corners = np.stack((batch.rows, batch.columns), axis=1) * self.block
+        patches = self.bank.at_size(batch.patches, self.block)
+        return Pasted(corners, self.degrade(patches, corners, batch.noise_seeds))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, fields, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,56 +37,84 @@ class Interventions:
         return len(self.rows)
 
 
+class DrawSource(Protocol):
+    """What a draw on a block pastes; each draw depends on its block and number alone."""
+
+    def __call__(
+        self, blocks: NDArray[np.int64], draws: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """Give patches and noise seeds of N draws: blocks, counted row by row, and numbers of the draws on them."""
+        ...
+
+
 @dataclass(frozen=True)
 class Plan:
-    """All interventions of one round, block by block; a slice of them is made when it is asked for.
+    """The interventions of one round, block by block; a slice of them is made when it is asked for.
 
     Attributes:
-        shape: block rows and block columns of the image.
-        draws: interventions on every block.
-        bank_size: patches to draw from.
-        keys: draws x 2 uint64, of each draw's random words.
-        blocks: the blocks that are tried, ascending, counted row by row.
+        source: tells what each draw pastes.
+        first, stop: rows x columns int64; of each block, the draws from ``first`` to before ``stop`` are made.
     """
 
-    shape: tuple[int, int]
-    draws: int
-    bank_size: int
-    keys: NDArray[np.uint64]
-    blocks: NDArray[np.int64]
+    source: DrawSource
+    first: NDArray[np.int64]
+    stop: NDArray[np.int64]
 
     def __len__(self) -> int:
-        return len(self.blocks) * self.draws
+        return int((self.stop - self.first).sum())
 
     def __getitem__(self, part: slice) -> Interventions:
         blocks, draws = self.places(part)
-        patches = self._words(blocks, draws, 0) % np.uint64(self.bank_size)
-        return Interventions(
-            rows=blocks // self.shape[1],
-            columns=blocks % self.shape[1],
-            draws=draws,
-            patches=patches.astype(np.int64),
-            noise_seeds=self._words(blocks, draws, 1),
-        )
+        patches, noise_seeds = self.source(blocks, draws)
+        columns = self.stop.shape[1]
+        return Interventions(blocks // columns, blocks % columns, draws, patches, noise_seeds)
 
-    def of_blocks(self, chosen: NDArray[np.bool_]) -> Plan:
-        """The part on the blocks for which ``chosen`` (rows x columns) is True."""
-        return replace(self, blocks=self.blocks[chosen.reshape(-1)[self.blocks]])
+    @property
+    def draws(self) -> int:
+        """The most draws that a block has, those of earlier rounds of the same name included."""
+        return int(self.stop.max(initial=0))
+
+    def up_to(self, wanted: NDArray[np.int64]) -> Plan:
+        """The part that makes no more than the first ``wanted`` draws (rows x columns) of each block."""
+        return replace(self, stop=np.clip(wanted, self.first, self.stop))
 
     def places(self, part: slice) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The block, counted row by row, and the draw of some interventions."""
-        place, draws = np.divmod(np.arange(*part.indices(len(self))), self.draws)
-        return self.blocks[place], draws
+        ends = np.cumsum(self.stop - self.first)
+        numbers = np.arange(*part.indices(len(self)))
+        blocks = np.searchsorted(ends, numbers, side="right")
+        return blocks, numbers - ends[blocks] + self.stop.reshape(-1)[blocks]
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all interventions."""
+        """SHA-256 of the arrays of all interventions, one array after the other."""
         digest = hashlib.sha256()
-        for start in range(0, len(self), DIGESTED_AT_ONCE):
-            batch = self[start : start + DIGESTED_AT_ONCE]
-            for array in fields(batch):
-                digest.update(getattr(batch, array.name).tobytes())
+        for array in fields(Interventions):
+            for start in range(0, len(self), DIGESTED_AT_ONCE):
+                digest.update(getattr(self[start : start + DIGESTED_AT_ONCE], array.name).tobytes())
         return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class IndependentDraws:
+    """Draws of the bank with replacement, as published, from random words that are keyed by draw and block.
+
+    Attributes:
+        keys: draws x 2 uint64, of each draw's random words.
+        block_count: blocks of the image.
+        bank_size: patches to draw from.
+    """
+
+    keys: NDArray[np.uint64]
+    block_count: int
+    bank_size: int
+
+    def __call__(
+        self, blocks: NDArray[np.int64], draws: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """See :class:`DrawSource`."""
+        patches = self._words(blocks, draws, 0) % np.uint64(self.bank_size)
+        return patches.astype(np.int64), self._words(blocks, draws, 1)
 
     def _words(self, blocks: NDArray[np.int64], draws: NDArray[np.int64], kind: int) -> NDArray[np.uint64]:
         """A random word for each of some interventions, of ``kind`` 0 (patch) or 1 (noise).
@@ -95,7 +124,7 @@ class Plan:
         if not len(blocks):
             return np.empty(0, np.uint64)
         first, last = int(blocks.min()), int(blocks.max())
-        turns, surplus = divmod(kind * self.shape[0] * self.shape[1] + first, WORDS_PER_TURN)
+        turns, surplus = divmod(kind * self.block_count + first, WORDS_PER_TURN)
         used = np.unique(draws)
         words = np.empty((len(used), last + 1 - first), np.uint64)
         generator = np.random.Philox(key=0, counter=turns)
@@ -108,21 +137,27 @@ class Plan:
         return words[np.searchsorted(used, draws), blocks - first]
 
 
-def make_plan(seed: int, image_name: str, stage: str, shape: tuple[int, int], draws: int, bank_size: int) -> Plan:
-    """Make the plan for all blocks of an image in one round, block by block in row-major order.
+def make_plan(seed: int, image_name: str, name: str, shape: tuple[int, int], draws: int, bank_size: int) -> Plan:
+    """Make the plan for all blocks of an image in one of the published rounds, block by block in row-major order.
 
     Every draw's patch and noise depend on (seed, image name, round, draw, block) alone: neither the order of the
     work nor the batch size nor the number of draws changes them, and all models of an image share them.
     """
-    name = int.from_bytes(hashlib.sha256(image_name.encode()).digest()[:16], "little")
-    sequences = (np.random.SeedSequence([seed, name, ROUNDS.index(stage), draw]) for draw in range(draws))
+    image = number_of_name(image_name)
+    sequences = (np.random.SeedSequence([seed, image, ROUNDS.index(name), draw]) for draw in range(draws))
     keys = np.array([sequence.generate_state(2, np.uint64) for sequence in sequences])
-    return Plan(shape, draws, bank_size, keys, np.arange(shape[0] * shape[1]))
+    source = IndependentDraws(keys, shape[0] * shape[1], bank_size)
+    return Plan(source, np.zeros(shape, np.int64), np.full(shape, draws))
+
+
+def number_of_name(image_name: str) -> int:
+    """Turn an image's name into a number of 128 bits for the seeds of its draws."""
+    return int.from_bytes(hashlib.sha256(image_name.encode()).digest()[:16], "little")
 
 
 def make_plans(
     seed: int, image_name: str, shape: tuple[int, int], coarse_num: int, fine_num: int, bank_size: int
-) -> tuple[Plan, Plan]:
-    """Make the plans of the coarse and the fine round; see :func:`make_plan`."""
-    coarse = make_plan(seed, image_name, "coarse", shape, coarse_num, bank_size)
-    return coarse, make_plan(seed, image_name, "fine", shape, fine_num, bank_size)
+) -> dict[str, Plan]:
+    """Make the plans of the published rounds, coarse and fine; see :func:`make_plan`."""
+    draws = {"coarse": coarse_num, "fine": fine_num}
+    return {name: make_plan(seed, image_name, name, shape, count, bank_size) for name, count in draws.items()}

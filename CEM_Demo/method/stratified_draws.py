@@ -7,11 +7,12 @@ extend them. The mean of a block's draws then varies two to three times less tha
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from CEM_Demo.method.plan import number_of_name
 
 LEVELS = 9  # 512 strata, more than the draws of a block
 STAGE = 2  # after the coarse and the fine stage of the published plan, in the seeds of the streams
@@ -24,7 +25,7 @@ WORDS_PER_DRAW = 2  # where in its stratum the draw lies, and its noise
 
 
 @dataclass(frozen=True)
-class Draws:
+class DrawnPatches:
     """Some draws; every array is of the shape that was asked for.
 
     Attributes:
@@ -50,7 +51,7 @@ class StratifiedSequence:
     key: NDArray[np.uint64]
     order: NDArray[np.int64]
 
-    def draw(self, blocks: NDArray[np.integer], draws: NDArray[np.integer]) -> Draws:
+    def draw(self, blocks: NDArray[np.integer], draws: NDArray[np.integer]) -> DrawnPatches:
         """Make the draws of the given numbers of the given blocks, two arrays of one shape.
 
         A draw depends on the seed, the image, its block and its number alone.
@@ -67,7 +68,7 @@ class StratifiedSequence:
         positions = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53
         # The product of 32 bits and the size of the bank fits a word: the floor is exact.
         places = ((words >> np.uint64(32)) * np.uint64(len(self.order))) >> np.uint64(32)
-        return Draws(positions.reshape(shape), self.order[places].reshape(shape), noise.reshape(shape))
+        return DrawnPatches(positions.reshape(shape), self.order[places].reshape(shape), noise.reshape(shape))
 
     def _strata(self, blocks: NDArray[np.int64], draws: NDArray[np.int64]) -> NDArray[np.uint64]:
         """Give the strata of some draws: the bits of the draw reversed, each flipped by its node of the tree."""
@@ -111,8 +112,7 @@ def make_sequence(seed: int, image_name: str, order: NDArray[np.int64]) -> Strat
         image_name: name of the image's file.
         order: from :func:`color_order`.
     """
-    name = int.from_bytes(hashlib.sha256(image_name.encode()).digest()[:16], "little")
-    key = np.random.SeedSequence([seed, name, STAGE]).generate_state(2, np.uint64)
+    key = np.random.SeedSequence([seed, number_of_name(image_name), STAGE]).generate_state(2, np.uint64)
     return StratifiedSequence(key.astype(np.uint64), order)
 
 

@@ -122,22 +122,20 @@ def read_manifest(paths: ResultPaths) -> Manifest | None:
     """
     try:
         content = json.loads(paths.manifest.read_text(encoding="utf-8"))
+        if content["seal"] != _seal({key: value for key, value in content.items() if key != "seal"}):
+            raise InputError(f"{paths.manifest} is damaged, or was edited")
         earlier = content.get("format", 1)
         if earlier != Manifest.model_fields["format"].default:
             raise InputError(f"{paths.manifest} is of format {earlier}, which another version of this project wrote")
-        manifest = Manifest(**content)
-        sealed = manifest.seal == _seal({key: value for key, value in content.items() if key != "seal"})
+        return Manifest(**content)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
         raise InputError(f"{paths.manifest} cannot be read ({error.strerror})") from error
     except InputError as error:
         raise InputError(f"{error}; {WHAT_TO_DO}") from error
-    except (ValidationError, ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (ValidationError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{paths.manifest} is damaged; {WHAT_TO_DO}") from error
-    if not sealed:
-        raise InputError(f"{paths.manifest} is damaged, or was edited; {WHAT_TO_DO}")
-    return manifest
 
 
 def _seal(content: dict[str, Any]) -> str:

@@ -128,8 +128,7 @@ def _compute_group(run: Run, model: str, subject: Subject, group: Shared, caches
         label = f"{model} {image_with_rois(subject.name, group.rois, of=len(subject.rois))}"
         run_stages(
             experiment,
-            subject.coarse,
-            subject.fine,
+            subject.plans,
             run.config.tol,
             session.measurements,
             session.save,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,16 +38,15 @@ class Experiment:
     metric: Metric = PSNR
 
     def fresh_measurements(
-        self, restored: Tensor, plans: Iterable[tuple[str, Plan]], batch_size: int, restored_sha256: str = ""
+        self, restored: Tensor, plans: Mapping[str, Plan], batch_size: int, restored_sha256: str = ""
     ) -> list[Measurements]:
         """Measure each ROI of the untouched output, 3 x sH x sW, and make room for the draws of the rounds."""
-        rounds = list(plans)
         origins = self._measure(restored[(None, slice(None), *self.group.around.window)])
         return [
             Measurements(
                 origin=float(values[0]),
                 reached=reached.reshape(self.grid.shape),
-                rounds={name: Draws.none_yet(self.grid.shape, plan.draws) for name, plan in rounds},
+                rounds={name: Draws.none_yet(self.grid.shape, plan.draws) for name, plan in plans.items()},
                 inference=self.group.inference.kind,
                 batch_size=batch_size,
                 threads=torch.get_num_threads(),
@@ -58,8 +57,8 @@ class Experiment:
 
     def measure(self, batch: Interventions) -> list[NDArray[np.float64]]:
         """Make the interventions of a batch, and measure each ROI: for each, N values of the metric."""
-        corners = np.stack((batch.rows, batch.columns), axis=1) * self.grid.block
-        return self._measure(self.group.inference.restore(corners, self.intervention(corners, batch)))
+        pasted = self.intervention(batch)
+        return self._measure(self.group.inference.restore(pasted.corners, pasted.pixels))
 
     def _measure(self, restored: Tensor) -> list[NDArray[np.float64]]:
         """For what the inference restores, N x 3 x h x w, the values of each ROI in it."""

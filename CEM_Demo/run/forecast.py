@@ -67,8 +67,8 @@ def forecast(run: Run) -> Iterator[Forecast]:
                     model=model,
                     image=subject.name,
                     rois=shared.rois,
-                    coarse=len(subject.coarse),
-                    fine=len(subject.fine),
+                    coarse=len(subject.plans["coarse"]),
+                    fine=len(subject.plans["fine"]),
                     kind=shared.inference.kind,
                     cost=cost,
                     batch_size=batch_size,
@@ -80,7 +80,7 @@ def forecast(run: Run) -> Iterator[Forecast]:
 
 def _memory_bytes(run: Run, subject: Subject, shared: Shared, batch_size: int) -> tuple[int, int | None]:
     """Peaks of the host's and the GPU's memory: what is held by now, and what the inference and the results take."""
-    coarse, fine = (8 * len(plan) for plan in (subject.coarse, subject.fine))
+    coarse, fine = (8 * len(plan) for plan in subject.plans.values())
     # All effects, and those of one stage several times over while they are saved.
     effects = len(shared.rois) * (coarse + fine) + COPIES_TO_SAVE * max(coarse, fine)
     pictures = COPIES_OF_PICTURE * subject.scene.ground_truth.size

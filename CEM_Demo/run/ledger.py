@@ -19,14 +19,14 @@ SECONDS_BETWEEN_SAVES = 2.0
 class Ledger:
     """Hands out the batches of a round that are left, and records what was measured.
 
-    ROIs that share an inference share the batches; each records only the blocks that it wants.
+    ROIs that share an inference share the batches; each records only the draws that it wants.
     """
 
     def __init__(
         self,
         name: str,
         plan: Plan,
-        wanted: NDArray[np.bool_],
+        wanted: NDArray[np.int64],
         measurements: Sequence[Measurements],
         save: Callable[[], None],
     ) -> None:
@@ -34,8 +34,8 @@ class Ledger:
 
         Args:
             name: of the round.
-            plan: its interventions on the blocks that any ROI wants.
-            wanted: ROIs x rows x columns, the blocks that each ROI wants.
+            plan: its interventions, as many as any ROI wants.
+            wanted: ROIs x rows x columns, how many of its first draws each ROI wants of each block.
             measurements: of each ROI; they may hold what an earlier run did.
             save: called now and then, at the end, and when the round is interrupted.
         """
@@ -66,7 +66,7 @@ class Ledger:
     def _is_left(self, part: slice) -> bool:
         blocks, draws = self._plan.places(part)
         return any(
-            (wanted.reshape(-1)[blocks] & (of_roi.rounds[self._name].counts.reshape(-1)[blocks] <= draws)).any()
+            ((draws < wanted.flat[blocks]) & (draws >= of_roi.rounds[self._name].counts.flat[blocks])).any()
             for wanted, of_roi in zip(self._wanted, self._measurements, strict=True)
         )
 
@@ -80,7 +80,7 @@ class Ledger:
             nonlocal began, saved, unsaved
             now = time.monotonic()
             for wanted, of_roi, values in zip(self._wanted, self._measurements, measured, strict=True):
-                of_roi.rounds[self._name].record(batch, values, wanted[batch.rows, batch.columns])
+                of_roi.rounds[self._name].record(batch, values, batch.draws < wanted[batch.rows, batch.columns])
                 of_roi.seconds += (now - began) / len(self._measurements)
             began, unsaved = now, True
             if now - saved > SECONDS_BETWEEN_SAVES:

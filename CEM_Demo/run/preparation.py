@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -22,6 +21,7 @@ from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.inference.checks import check_network
 from CEM_Demo.inference.choice import Shared, choose_inference
 from CEM_Demo.inference.interface import Inference
+from CEM_Demo.method.intervention import NaturalPatches
 from CEM_Demo.method.patch_bank import PatchBank, load_bank
 from CEM_Demo.method.plan import Plan, make_plans
 from CEM_Demo.networks.loading import Model, resolve
@@ -40,14 +40,8 @@ class Subject:
     scene: Scene
     grid: Grid
     rois: list[ROI]
-    coarse: Plan
-    fine: Plan
+    plans: dict[str, Plan]
     provenance: dict[str, Any]
-
-    @property
-    def plans(self) -> list[tuple[str, Plan]]:
-        """The plans by the names of their rounds."""
-        return [("coarse", self.coarse), ("fine", self.fine)]
 
 
 @dataclass(frozen=True)
@@ -111,18 +105,17 @@ def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank,
     scene = make_scene(config.task_degradation, image, name)
     _check_rois(config, scene.ground_truth, name, f"{name} cropped to a multiple of sr")
     grid = grid_of(scene.degraded, config.block, config.sr)
-    coarse, fine = make_plans(config.seed, name, grid.shape, config.coarse_num, config.fine_num, len(bank))
+    plans = make_plans(config.seed, name, grid.shape, config.coarse_num, config.fine_num, len(bank))
     # A degradation of the user's own that fails does so here, before anything is written.
-    first = coarse[:1]
-    scene.degrade_patches(bank.at_size(first.patches, grid.block), np.zeros((1, 2), int), first.noise_seeds)
+    NaturalPatches(bank, grid.block, scene.degrade_patches)(plans["coarse"][:1])
     provenance = {
         **scene.provenance,
-        "plan_sha256": hashlib.sha256((coarse.digest + fine.digest).encode()).hexdigest(),
+        "plan_sha256": hashlib.sha256("".join(plan.digest for plan in plans.values()).encode()).hexdigest(),
         "image_sha256": digest_of(scene.ground_truth),
         "degraded_sha256": digest_of(scene.degraded),
         "bank_sha256": bank_digest,
     }
-    return Subject(name, scene, grid, config.rois_of(name), coarse, fine, provenance)
+    return Subject(name, scene, grid, config.rois_of(name), plans, provenance)
 
 
 def check_networks(run: Run, pairs: Container[tuple[str, str]]) -> None:

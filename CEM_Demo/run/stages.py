@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,7 @@ from CEM_Demo.run.ledger import Ledger
 
 def run_stages(
     experiment: Experiment,
-    coarse: Plan,
-    fine: Plan,
+    plans: Mapping[str, Plan],
     tol: float,
     measurements: Sequence[Measurements],
     save: Callable[[], None] = lambda: None,
@@ -26,29 +25,29 @@ def run_stages(
 
     Args:
         experiment: what is intervened on and measured.
-        coarse, fine: the plans for all blocks of the image.
+        plans: of the coarse and the fine stage, for all blocks of the image.
         tol: dB; blocks that moved the PSNR by this much at least once pass to the fine stage.
         measurements: may hold what an earlier run did; the batch size is that of the first.
         save: keeps the measurements; called now and then, at the end of a stage, and when it is interrupted.
         label: names the work in front of the progress bars; None shows no bars.
     """
-    everywhere = np.ones((len(measurements), *experiment.grid.shape), dtype=bool)
-    run_round(experiment, "coarse", coarse, everywhere, measurements, save, label)
+    everywhere = np.stack([plans["coarse"].stop] * len(measurements))
+    run_round(experiment, "coarse", plans["coarse"], everywhere, measurements, save, label)
     moved = np.stack([passes_to_fine(of_roi.origin, of_roi.rounds["coarse"].values, tol) for of_roi in measurements])
-    run_round(experiment, "fine", fine, moved, measurements, save, label)
+    run_round(experiment, "fine", plans["fine"], moved * plans["fine"].stop, measurements, save, label)
 
 
 def run_round(
     experiment: Experiment,
     name: str,
     plan: Plan,
-    wanted: NDArray[np.bool_],
+    wanted: NDArray[np.int64],
     measurements: Sequence[Measurements],
     save: Callable[[], None],
     label: str | None,
 ) -> None:
-    """Run what is left of one round on the ``wanted`` blocks (ROIs x rows x columns), batch by batch."""
-    ledger = Ledger(name, plan.of_blocks(np.logical_or.reduce(wanted)), wanted, measurements, save)
+    """Run what is left of one round, batch by batch; ``wanted`` tells how many draws each ROI wants of each block."""
+    ledger = Ledger(name, plan.up_to(wanted.max(axis=0)), wanted, measurements, save)
     with ledger.saving() as record:
         for batch in ledger.batches_left(label):
             record(batch, experiment.measure(batch))

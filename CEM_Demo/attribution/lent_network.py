@@ -1,0 +1,46 @@
+"""Borrow a caller's network for gradients of its input, and give it back as it was found."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import chain
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def lent(network: nn.Module, device: torch.device | None) -> Iterator[tuple[nn.Module, Tensor]]:
+    """Lend a network in evaluation mode with its weights frozen.
+
+    Yields:
+        The network, and an empty tensor of the device and type that it takes. It is a copy where ``device`` is another
+        than the network's own, or where the weights were made in inference mode, since autograd takes none of those.
+    """
+    sample = _sample_of(network)
+    moved = sample if device is None else sample.to(device)
+    with torch.inference_mode(False), torch.enable_grad():
+        if moved.device != sample.device or any(weight.is_inference() for weight in network.parameters()):
+            network = copy.deepcopy(network).to(moved.device)
+        weights = [(weight, weight.requires_grad) for weight in network.parameters()]
+        modes = [(module, module.training) for module in network.modules()]
+        try:
+            network.eval()
+            for weight, _ in weights:
+                weight.requires_grad_(False)
+            yield network, moved
+        finally:
+            for weight, requires_grad in weights:
+                weight.requires_grad_(requires_grad)
+            for module, training in modes:
+                module.training = training
+
+
+def _sample_of(network: nn.Module) -> Tensor:
+    """Return an empty tensor on the device and of the type of the weights; without any, a float32 one on the CPU."""
+    for weight in chain(network.parameters(), network.buffers()):
+        if weight.is_floating_point():
+            return torch.empty(0, dtype=weight.dtype, device=weight.device)
+    return torch.empty(0)
