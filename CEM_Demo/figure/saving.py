@@ -40,7 +40,7 @@ def parse_formats(text: str) -> list[str]:
     return list(dict.fromkeys(formats))
 
 
-def save_figure(figure: Figure, stem: Path, formats: Sequence[str], style: Style | None = None) -> list[Path]:
+def save_figure(figure: Figure, stem: Path | str, formats: Sequence[str], style: Style | None = None) -> list[Path]:
     """Write a figure in several formats and give the files; photographs of a PGF lie in PNG files beside it.
 
     Args:
@@ -52,6 +52,7 @@ def save_figure(figure: Figure, stem: Path, formats: Sequence[str], style: Style
     Raises:
         InputError: PGF is asked for and no LaTeX is installed, which measures its text; or a file cannot be written.
     """
+    stem = Path(stem)
     system = _tex_system() if "pgf" in formats else None
     written = []
     with drawing_with(style or Style()), TemporaryDirectory() as folder:
