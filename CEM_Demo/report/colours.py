@@ -46,3 +46,11 @@ def map_colours(effects: NDArray[np.float64], bound: float, colour_map: str = PU
 
     places = (colour_position(effects, bound) + 1) / 2
     return (colormaps[colour_map](places)[..., :3] * 255).astype(np.uint8)
+
+
+def colour_table(colour_map: str = PUBLISHED_MAP) -> list[str]:
+    """Give the colors of a map from what hurts most to what helps most, as HTML has them."""
+    from matplotlib import colormaps
+
+    levels = (colormaps[colour_map](np.arange(colormaps[colour_map].N))[:, :3] * 255).astype(np.uint8)
+    return ["#" + bytes(level).hex() for level in levels]

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import remove_leftovers, sole_writer, write_bytes
 from CEM_Demo.geometry import ROI, grid_of, image_with_rois
 from CEM_Demo.images import UInt8Image, png_bytes, read_image
-from CEM_Demo.method.effect_map import EffectMap, make_effect_map
 from CEM_Demo.pages import render_page
-from CEM_Demo.report.colours import COLOUR_BOUND
+from CEM_Demo.report.colours import COLOUR_BOUND, GAMMA, colour_table
 from CEM_Demo.report.figures import colour_bar, overlay, pie
-from CEM_Demo.report.panels import check_config
+from CEM_Demo.report.panels import Map, check_config, make_map
 from CEM_Demo.results.cache import shared_files
 from CEM_Demo.results.manifest import Manifest, read_manifest
 from CEM_Demo.results.paths import ResultPaths, check_nothing_is_shared, report_path, result_paths
@@ -40,7 +42,7 @@ class Panel:
     colour_bar: bytes
     pie: bytes
     origin: float
-    effect_map: EffectMap
+    map: Map
     manifest: Manifest | None
 
 
@@ -109,7 +111,9 @@ def _make_panel(
         if draws.counts.shape != grid.shape:
             path = paths.of_round(name)
             raise InputError(f"{path} has {draws.counts.shape} blocks, the image has {grid.shape}; recompute")
-    effect_map = make_effect_map(stored.origin, stored.rounds.values(), config.tol, grid.overlaps(roi))
+    reach = stored.manifest.reached if stored.manifest else None
+    made = make_map(stored.origin, stored.rounds, config.tol, grid.overlaps(roi), reach)
+    effect_map = made.effect_map
     bound = COLOUR_BOUND[config.task]
     height, width = ground_truth.shape[:2]
     drawn = overlay(effect_map, degraded, roi, config.mask_block_size, (height, width), bound)
@@ -120,7 +124,7 @@ def _make_panel(
         colour_bar=colour_bar(effect_map, bound),
         pie=pie(effect_map),
         origin=stored.origin,
-        effect_map=effect_map,
+        map=made,
         manifest=stored.manifest,
     )
 
@@ -141,7 +145,7 @@ def _write_pictures(paths: ResultPaths, panel: Panel) -> None:
 
 def summary(panel: Panel, where: str) -> str:
     """The range of a map in one line; ``where`` names its image, and its ROI if need be."""
-    lowest, highest = panel.effect_map.lowest, panel.effect_map.highest
+    lowest, highest = panel.map.effect_map.lowest, panel.map.effect_map.highest
     return (
         f"{panel.model} on {where}: effects from {highest.effect:.2f} dB (row {highest.row}, column {highest.column}) "
         f"to {lowest.effect:.2f} dB (row {lowest.row}, column {lowest.column})"
@@ -157,13 +161,29 @@ def render(config: Config, sections: list[Section]) -> str:
         sections=sections,
         config_text=yaml.safe_dump(config.model_dump(exclude_none=True), sort_keys=False, allow_unicode=True),
         bound=COLOUR_BOUND[config.task],
+        largest=_largest_certified(config, sections),
+        colours={"table": colour_table(), "gamma": GAMMA},
     )
 
 
-def _blocks(effect_map: EffectMap) -> dict[str, Any]:
-    """What the page's script shows of each block."""
+def _largest_certified(config: Config, sections: list[Section]) -> float:
+    """The bound at which no certified effect of the run is saturated, dB, two digits; the published one if none is."""
+    largest = max(panel.map.largest for section in sections for panel in section.panels)
+    return math.ceil(100 * largest) / 100 or COLOUR_BOUND[config.task]
+
+
+def _blocks(shown: Map) -> dict[str, Any]:
+    """What the page's script shows of each block; intervals are null where there are none."""
+    effect_map = shown.effect_map
     return {
         "effects": effect_map.effects.round(4).tolist(),
         "interventions": effect_map.interventions.tolist(),
         "roi": effect_map.roi.astype(int).tolist(),
+        "codes": shown.codes.tolist(),
+        "low": _finite_or_null(shown.low),
+        "high": _finite_or_null(shown.high),
     }
+
+
+def _finite_or_null(ends: NDArray[np.float64]) -> list[list[float | None]]:
+    return [[round(end, 4) if math.isfinite(end) else None for end in row] for row in ends.tolist()]
