@@ -1,7 +1,7 @@
 """Causal Effect Maps for low-level vision networks (Hu et al., TPAMI 2025, arXiv 2407.19789)."""
 
 from CEM_Demo.config.settings import Settings
-from CEM_Demo.explain import Explanation, explain, explain_rois
+from CEM_Demo.explain import Explanation, compare_figure, explain, explain_rois
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import read_image
 from CEM_Demo.ModelZoo import load_denoise_model, load_derain_model, load_model
@@ -14,6 +14,7 @@ __all__ = [
     "Explanation",
     "Settings",
     "__version__",
+    "compare_figure",
     "explain",
     "explain_rois",
     "load_denoise_model",

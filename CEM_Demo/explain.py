@@ -22,9 +22,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import nn
 
@@ -35,13 +35,19 @@ from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.choice import choose_inference
-from CEM_Demo.method.effect_map import EffectMap, make_effect_map
+from CEM_Demo.method.certainty import Certainty
+from CEM_Demo.method.comparison import Comparison
+from CEM_Demo.method.effect_map import EffectMap
 from CEM_Demo.method.measurements import Measurements
+from CEM_Demo.method.metric import to_uint8
 from CEM_Demo.method.patch_bank import load_bank
-from CEM_Demo.report.figures import COLOUR_BOUND, map_figure
+from CEM_Demo.report.panels import Map, Panel, make_map
 from CEM_Demo.run.experiment import Experiment
 from CEM_Demo.run.sampling import make_sampling
 from CEM_Demo.tasks import Degradation, Scene, make_scene
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 BUNDLED_BANK = Path(__file__).parent / "patches" / "patches.npz"
 
@@ -52,19 +58,30 @@ class Explanation:
 
     Attributes:
         measurements: all that was measured, draw by draw.
-        effect_map: effects, interventions and ROI blocks, with counts and range.
+        map: the effects with classes, intervals and draws.
         roi: in full-resolution pixels.
         block: side of a block in full-resolution pixels.
         scene: ground truth and degraded image.
         task: SR, DN, DR or PAIR.
+        restored: what the network makes of the untouched input, sH x sW x 3 uint8 RGB.
+        model: class of the network; names it in figures.
+        image: name of the image.
     """
 
     measurements: Measurements
-    effect_map: EffectMap
+    map: Map
     roi: ROI
     block: int
     scene: Scene
     task: str
+    restored: UInt8Image
+    model: str
+    image: str
+
+    @property
+    def effect_map(self) -> EffectMap:
+        """Effects, interventions and ROI blocks, with counts and range."""
+        return self.map.effect_map
 
     @property
     def origin(self) -> float:
@@ -86,10 +103,77 @@ class Explanation:
         """Rows x columns, how many draws each effect is the mean of."""
         return self.effect_map.interventions
 
-    def figure(self) -> Figure:
-        """The degraded image and the map with its colour scale, side by side."""
-        shape = self.scene.ground_truth.shape[0], self.scene.ground_truth.shape[1]
-        return map_figure(self.effect_map, self.scene.degraded, self.roi, self.block, shape, COLOUR_BOUND[self.task])
+    @property
+    def certainty(self) -> Certainty:
+        """Intervals and classes of all blocks, the strongest blocks, and what rounding and selection do."""
+        return self.map.certainty
+
+    @property
+    def classes(self) -> NDArray[np.int8]:
+        """Rows x columns, values of :class:`~CEM_Demo.method.classes.BlockClass`."""
+        return self.certainty.classes.codes
+
+    def interval(self, row: int, column: int) -> tuple[float, float]:
+        """Give the interval (dB) of a block's effect at the confidence 0.95; infinite where it has no fine draws."""
+        estimates = self.certainty.estimates
+        return float(estimates.low[row, column]), float(estimates.high[row, column])
+
+    def compare(self, other: Explanation) -> Comparison:
+        """Compare with another network on the same image and ROI, draw by draw: this one's effects minus the other's.
+
+        Raises:
+            InputError: the image, the ROI, the blocks or the draws differ.
+        """
+        same = (self.image, self.roi, self.block, self.certainty.draws.shape)
+        if same != (other.image, other.roi, other.block, other.certainty.draws.shape):
+            raise InputError("compare: both explanations must be of one image, ROI and block size, with the same draws")
+        return self.certainty.compare(other.certainty)
+
+    @property
+    def panel(self) -> Panel:
+        """What figures show of it."""
+        return Panel(
+            model=self.model,
+            image=self.image,
+            task=self.task,
+            roi=self.roi,
+            block=self.block,
+            origin=self.origin,
+            ground_truth=self.scene.ground_truth,
+            degraded=self.scene.degraded,
+            restored=self.restored,
+            map=self.map,
+        )
+
+    def figure(self, layout: str = "single", **style: Any) -> Figure:
+        """Draw the map; see :func:`compare_figure`."""
+        return compare_figure([self], layout, **style)
+
+
+def compare_figure(explanations: Sequence[Explanation], layout: str = "comparison", **style: Any) -> Figure:
+    """Draw the maps of several models of one ROI side by side.
+
+    Args:
+        explanations: of one image and ROI; ``dataclasses.replace(explanation, model="A")`` gives another name.
+        layout: comparison, zoom, difference (of two), strip, or single (of one).
+        style: width, font, colour_bound and colour_map of :class:`~CEM_Demo.figure.style.Style`.
+
+    Returns:
+        A Matplotlib figure; :func:`~CEM_Demo.figure.saving.save_figure` writes it as PDF, SVG, PGF or PNG.
+
+    Raises:
+        InputError: the ROIs or images differ, or the layout or style is not known.
+    """
+    # Who wants numbers need not load Matplotlib.
+    from CEM_Demo.figure.layouts import draw_figures
+    from CEM_Demo.figure.style import Style
+
+    panels = [explanation.panel for explanation in explanations]
+    if len({(panel.image, panel.roi, panel.block, panel.ground_truth.shape) for panel in panels}) != 1:
+        raise InputError("explanations: a figure compares models on the same ROI of one image, with blocks of one size")
+    if layout == "single" and len(panels) > 1:
+        raise InputError(f"layout: single shows one map, not {len(panels)}; take comparison or zoom")
+    return draw_figures([panels], layout, Style(**style))[0].figure
 
 
 DEFAULT = Settings()
@@ -146,13 +230,25 @@ def explain_rois(
     for group in choose_inference(network, scene.degraded, rois, grid.block, device, settings.inference):
         restored = group.inference.baseline()
         check_output(restored, (height, width), "the network")
+        picture = to_uint8(restored).permute(1, 2, 0).cpu().numpy()
         experiment = Experiment(network, group, scene, grid, bank, device)
         batch_size = settings.batch_size or group.inference.automatic_batch_size()
         measurements = experiment.fresh_measurements(restored, sampling.room, batch_size)
         sampling.run(experiment, measurements)
         for roi, of_roi in zip(group.rois, measurements, strict=True):
-            effect_map = make_effect_map(of_roi.origin, of_roi.rounds, settings.tol, grid.overlaps(roi))
-            explanations[roi] = Explanation(of_roi, effect_map, roi, settings.block, scene, degradation.task)
+            blocks = grid.overlaps(roi), of_roi.reached, sampling.positions
+            found = make_map(of_roi.origin, of_roi.rounds, settings.tol, *blocks)
+            explanations[roi] = Explanation(
+                measurements=of_roi,
+                map=found,
+                roi=roi,
+                block=settings.block,
+                scene=scene,
+                task=degradation.task,
+                restored=picture,
+                model=type(network).__name__,
+                image=image_name,
+            )
     return [explanations[roi] for roi in rois]
 
 

@@ -60,12 +60,12 @@ def test_several_rois_come_in_their_order(settings: dict[str, Any], image: np.nd
     np.testing.assert_allclose(several[1].effects, alone.effects, atol=1e-6)
 
 
-def test_the_figure_shows_the_image_and_the_map(
+def test_the_figure_shows_the_map(
     tmp_path: Path, settings: dict[str, Any], image: np.ndarray, as_in_config: Settings
 ) -> None:
     found = explain(load_network("Tiny", "DN"), image, ROI_OF_TESTS, Degradation("DN"), as_in_config)
     figure = found.figure()
-    assert [axes.get_ylabel() for axes in figure.axes] == ["", "", "effect (dB)"]
+    assert len(figure.axes) == 3  # map, pie, color bar
     figure.savefig(tmp_path / "map.png")
     assert read_image(tmp_path / "map.png").std() > 0
 

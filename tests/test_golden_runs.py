@@ -22,7 +22,8 @@ from CEM_Demo.method.metric import psnr, squared_errors, to_uint8
 from CEM_Demo.method.patch_bank import load_bank
 from CEM_Demo.ModelZoo import build_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import load_strictly, read_state_dict
-from CEM_Demo.report.figures import COLOUR_BOUND, ROI_COLOUR, colour_position, overlay
+from CEM_Demo.report.colours import COLOUR_BOUND, colour_position
+from CEM_Demo.report.figures import ROI_COLOUR, overlay
 from CEM_Demo.results.mat_files import read_mat
 from CEM_Demo.tasks import Degradation, make_scene
 from CEM_Demo.tasks.denoising import add_noise

@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from CEM_Demo.config.schema import Config
@@ -21,14 +24,19 @@ from CEM_Demo.method import metric
 from CEM_Demo.method.effect_map import EffectMap, make_effect_map
 from CEM_Demo.method.measurements import Draws
 from CEM_Demo.method.metric import psnr
+from CEM_Demo.report.colours import COLOUR_BOUND, map_colours
 from CEM_Demo.report.figures import colour_bar, overlay, pie
+from CEM_Demo.report.panels import make_map, read_panels
 from CEM_Demo.report.report import Panel, Section, make_report, render
 from CEM_Demo.results.paths import result_paths
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
-from conftest import ROI_OF_TESTS, make_config, photograph
+from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 
 @pytest.fixture
@@ -55,8 +63,9 @@ def test_report_is_one_file_that_holds_everything(finished: Config, tmp_path: Pa
     text = path.read_text()
     links = Links()
     links.feed(text)
-    assert len(links.found) == 6
-    assert all(link.startswith("data:image/png;base64,") for link in links.found)
+    photographs = [link for link in links.found if not link.startswith("#")]
+    assert len(photographs) == 3  # ground truth, input, restored: each once, however often it is shown
+    assert all(link.startswith("data:image/png;base64,") for link in photographs)
     paths = result_paths(finished, "Tiny", "photo_1.png", ROI_OF_TESTS)
     for picture in (paths.overlay, paths.colour_bar, paths.pie):
         with Image.open(picture) as image:
@@ -127,27 +136,54 @@ def test_overlay_fits_images_that_blocks_do_not_divide() -> None:
 def test_names_are_escaped(tmp_path: Path, settings: dict[str, Any]) -> None:
     evil = "<script>alert(1)</script>\"'&"
     picture = png_bytes(photograph(8, 8))
-    panel = Panel(evil, picture, picture, picture, picture, 30.0, a_map(), None)
+    roi = np.zeros((4, 5), dtype=bool)
+    shown = make_map(30.0, {"coarse": Draws.of_published(np.full((4, 5, 2), 29.0))}, 0.01, roi)
+    panel = Panel(evil, picture, picture, picture, picture, 30.0, shown, None)
     text = render(make_config(tmp_path, settings), [Section(evil, ROI_OF_TESTS, picture, picture, 32, 40, [panel])])
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
     assert not re.search(r'alt="[^"]*"\'', text)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
-def test_pointing_at_a_block_shows_its_effect(finished: Config) -> None:
+@pytest.fixture
+def compared(tmp_path: Path, settings: dict[str, Any]) -> Config:
+    """Results of two networks, which the report shows side by side."""
+    torch.manual_seed(1)
+    torch.save(Tiny().state_dict(), tmp_path / "other.pth")
+    other = {"weights": str(tmp_path / "other.pth"), "model": "Tiny", "name": "Other"}
+    config = make_config(tmp_path, settings, Modellist=["Tiny", other])
+    compute_effects(prepare(config))
+    return config
+
+
+@contextmanager
+def opened(path: Path, **options: Any) -> Iterator[Any]:
+    """The report in a browser; whatever it complains of, or tries to load, fails the test."""
     playwright = pytest.importorskip("playwright.sync_api")
-    path = make_report(finished)
     complaints: list[str] = []
     with playwright.sync_playwright() as driver:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        page = browser.new_page(**{"viewport": {"width": 1200, "height": 900}, **options})
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("request", lambda request: complaints.append(request.url) if request.url.startswith("http") else None)
         page.goto(path.as_uri())
-        assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
+        yield page
+        browser.close()
+    assert complaints == []
+
+
+def fills(page: Any) -> list[list[str]]:
+    """The colors of the blocks of every map."""
+    script = "[...document.querySelectorAll('.map')].map(m => [...m.querySelectorAll('.blocks rect')].map(r => "
+    return page.evaluate(script + "r.getAttribute('fill')))")
+
+
+@needs_chromium
+def test_pointing_at_a_block_shows_its_effect(finished: Config) -> None:
+    with opened(make_report(finished)) as page:
+        assert fills(page)[0]
         box = page.locator(".map").bounding_box()
         assert box is not None
         # 40 x 32 pixels in blocks of 8: the middle of block row 1, column 3.
@@ -158,8 +194,78 @@ def test_pointing_at_a_block_shows_its_effect(finished: Config) -> None:
         assert "(ROI)" in page.locator("#tip").inner_text()
         page.mouse.move(5, 5)
         assert not page.locator("#tip").is_visible()
-        browser.close()
-    assert complaints == []
+
+
+@needs_chromium
+def test_maps_are_drawn_in_the_published_colours(compared: Config) -> None:
+    with opened(make_report(compared)) as page:
+        for drawn, model in zip(fills(page), compared.models, strict=True):
+            (panel,) = read_panels(compared, ["photo_1.png"], [model])[0]
+            values = panel.map.values[panel.map.values != 0]
+            expected = map_colours(values.round(4), COLOUR_BOUND["DN"])
+            shown = [tuple(bytes.fromhex(fill[1:])) for fill in drawn]
+            assert shown == [tuple(colour) for colour in expected.tolist()]
+
+
+@needs_chromium
+def test_a_block_is_read_in_all_models_by_mouse_and_keys(compared: Config) -> None:
+    with opened(make_report(compared)) as page:
+        first, second = page.locator(".map").all()
+        readouts = page.locator(".readout")
+        first.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowDown")
+        texts = readouts.all_inner_texts()
+        assert all(text.startswith("row 1, column 1: ") and text.endswith("draws, ROI") for text in texts)
+        page.keyboard.press("Escape")
+        assert readouts.all_inner_texts() == ["no block chosen"] * 2
+        box = second.bounding_box()
+        assert box is not None
+        page.mouse.click(box["x"] + box["width"] * 12 / 40, box["y"] + box["height"] * 4 / 32)
+        page.mouse.move(5, 5)
+        texts = readouts.all_inner_texts()
+        assert all(text.startswith("row 0, column 1: ") for text in texts)
+        assert len(set(texts)) == 2
+
+
+@needs_chromium
+def test_the_controls_change_all_maps(compared: Config) -> None:
+    with opened(make_report(compared)) as page:
+        before = fills(page)
+        page.locator("#bound").fill("0.01")
+        assert page.locator("#bound-value").inner_text() == "\N{PLUS-MINUS SIGN}0.01 dB"
+        assert {fill for drawn in fills(page) for fill in drawn} <= {"#7f0000", "#00004c"}
+        page.get_by_role("button", name="published").click()
+        assert fills(page) == before
+        page.select_option("#classes", "certified")
+        certain = [int(row.split(", ")[0]) + int(row.split(", ")[1]) for row in certified_of(page)]
+        assert [len(drawn) for drawn in fills(page)] == certain
+        page.select_option("#under", "restored")
+        assert [use.get_attribute("href") for use in page.locator(".under").all()] == [
+            "#photo-1-restored-1",
+            "#photo-1-restored-2",
+        ]
+        whole = page.locator(".map").first.get_attribute("viewBox")
+        page.select_option("#window", "zoom")
+        boxes = {shown.get_attribute("viewBox") for shown in page.locator(".map").all()}
+        assert whole == "0 0 40 32" and len(boxes) == 1
+
+
+def certified_of(page: Any) -> list[str]:
+    return [row.inner_text().split("\t")[1] for row in page.locator("tr", has_text="Certified").all()]
+
+
+@needs_chromium
+def test_models_stand_side_by_side_and_stack_on_a_phone(compared: Config, tmp_path: Path) -> None:
+    path = make_report(compared)
+    for width, side_by_side in ((1200, True), (390, False)):
+        with opened(path, viewport={"width": width, "height": 800}, color_scheme="dark") as page:
+            first, second = (shown.bounding_box() for shown in page.locator(".map").all())
+            assert (first["y"] == second["y"]) == side_by_side
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+            assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(20, 23, 28)"
+            page.pdf(path=tmp_path / "printed.pdf")
+    assert (tmp_path / "printed.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_stored_pictures_show_the_scene(finished: Config) -> None:

@@ -22,9 +22,9 @@ from CEM_Demo.command_line import read_config
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import png_bytes
-from CEM_Demo.method.effect_map import make_effect_map
 from CEM_Demo.method.measurements import Draws
 from CEM_Demo.ModelZoo import checkpoints, registry
+from CEM_Demo.report.panels import make_map
 from CEM_Demo.report.report import Panel, Section, render
 from CEM_Demo.results.paths import check_nothing_is_shared, report_path, result_paths
 from CEM_Demo.run.preparation import prepare
@@ -239,7 +239,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.shape.append((tag, tuple(name for name, _ in attributes)))
-        self.texts += [value for name, value in attributes if name == "alt" and value]
+        self.texts += [value for name, value in attributes if name in ("alt", "aria-label") and value]
 
     def handle_data(self, data: str) -> None:
         self.texts.append(data)
@@ -268,7 +268,7 @@ PICTURE = png_bytes(photograph(8, 8))
 def a_page(text: str) -> str:
     """The report of one model on one image, with ``text`` wherever the user's or a file's text goes."""
     roi = np.zeros((2, 2), dtype=bool)
-    effect_map = make_effect_map(30.0, {"coarse": Draws.of_published(np.full((2, 2, 2), 29.0))}, 0.01, roi)
+    made = make_map(30.0, {"coarse": Draws.of_published(np.full((2, 2, 2), 29.0))}, 0.01, roi)
     manifest = {
         "provenance": {"device": text, "image_sha256": text, "versions": {text: text}},
         "inference": text,
@@ -276,7 +276,7 @@ def a_page(text: str) -> str:
         "reach": ["11", "11"],
         "wall_seconds": 1.0,
     }
-    panel = Panel(text, PICTURE, PICTURE, PICTURE, PICTURE, 30.0, effect_map, manifest)
+    panel = Panel(text, PICTURE, PICTURE, PICTURE, PICTURE, 30.0, made, manifest)
     with tempfile.TemporaryDirectory() as folder:
         config = a_config(Path(folder))
     # Names like these no config takes; the page must not depend on that.

@@ -92,16 +92,20 @@ class Certainty:
         if self.coarse_num is None:
             return None
         chances = miss_chances(self.draws, self.tried, self.tol, self.coarse_num)
-        shown = self.tested & (np.abs(np.nan_to_num(self.estimates.mean)) >= self.tol)
-        return missed_blocks(chances, shown)
+        return missed_blocks(chances, self.shown)
+
+    @property
+    def shown(self) -> NDArray[np.bool_]:
+        """The blocks outside the ROI whose mean effect is ``tol`` or more, which the map shows in color."""
+        return self.tested & (np.abs(np.nan_to_num(self.estimates.mean)) >= self.tol)
 
     def compare(self, other: Certainty) -> Comparison:
-        """Compare with another model on the same image and ROI, whose draws must be the same.
+        """Compare with another model on the same ROI, whose draws are the same: this one's effects minus the other's.
 
-        Blocks that have draws of both models are compared draw by draw.
+        Blocks that either model shows are compared draw by draw; out of reach, every draw has the effect zero.
         """
-        tried = self.tried & other.tried
-        tested = ~self.roi & (self.reached | other.reached)
+        tried = (self.tried | ~self.reached[..., None]) & (other.tried | ~other.reached[..., None])
+        tested = tried.any(axis=-1) & (self.shown | other.shown)
         return compare(self.draws, other.draws, tried, tested, self.confidence, self.fdr, self.positions)
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from io import BytesIO
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.cm import ScalarMappable
-from matplotlib.colors import FuncNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
@@ -15,24 +12,10 @@ from PIL import Image
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import ROI_COLOUR, UInt8Image, with_roi_box
 from CEM_Demo.method.effect_map import EffectMap
+from CEM_Demo.report.colours import map_colours
 
-# Effects (dB) at which the colours saturate.
-COLOUR_BOUND = {"SR": 2.5, "DN": 1.0, "DR": 2.0, "PAIR": 2.0}
-GAMMA = 1 / 1.2
 BACKDROP_WEIGHT = 0.1
 COLOURS = {"positive": "#c62f2d", "negative": "#2f52c6", "zero": "#d9d9d9"}
-
-
-def colour_position(effects: NDArray[np.float64], bound: float) -> NDArray[np.float64]:
-    """Where effects (dB) fall on the colour scale: -1..1, zero in the middle, saturated at ``bound``."""
-    clipped = effects.clip(-bound, bound)
-    return np.sign(clipped) * np.abs(clipped / bound) ** GAMMA
-
-
-def map_colours(effects: NDArray[np.float64], bound: float) -> UInt8Image:
-    """Effects (dB, rows x columns) in colours, rows x columns x 3: red helps, blue hurts, white does neither."""
-    scale = (colour_position(effects, bound) + 1) / 2
-    return (colormaps["seismic"](scale)[..., :3] * 255).astype(np.uint8)
 
 
 def enlarge_blocks(blocks: NDArray[np.uint8], side: int, height: int, width: int) -> UInt8Image:
@@ -95,30 +78,6 @@ def pie(effect_map: EffectMap) -> bytes:
         wedges, labels, loc="lower center", ncols=3, fontsize=6, frameon=False, columnspacing=1, handlelength=1
     )
     return _png(figure)
-
-
-def map_figure(
-    effect_map: EffectMap, degraded: UInt8Image, roi: ROI, side: int, shape: tuple[int, int], bound: float
-) -> Figure:
-    """The degraded image with the ROI and the map with its colour scale; arguments as of :func:`overlay`."""
-    figure = Figure(figsize=(8, 4 * shape[0] / shape[1]), layout="constrained")
-    before, after = figure.subplots(1, 2)
-    enlarged = Image.fromarray(degraded).resize((shape[1], shape[0]), Image.Resampling.BICUBIC)
-    before.imshow(with_roi_box(np.asarray(enlarged), roi))
-    after.imshow(overlay(effect_map, degraded, roi, side, shape, bound))
-    scale = FuncNorm((lambda effects: colour_position(effects, bound), lambda places: _effect_at(places, bound)))
-    scale.vmin, scale.vmax = -bound, bound
-    figure.colorbar(
-        ScalarMappable(scale, "seismic"), ax=after, label="effect (dB)", ticks=np.linspace(-bound, bound, 5)
-    )
-    for axes in (before, after):
-        axes.set_axis_off()
-    return figure
-
-
-def _effect_at(places: NDArray[np.float64], bound: float) -> NDArray[np.float64]:
-    """The inverse of :func:`colour_position`."""
-    return np.asarray(np.sign(places) * np.abs(places) ** (1 / GAMMA) * bound)
 
 
 def _png(figure: Figure) -> bytes:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import remove_leftovers, sole_writer, write_bytes
 from CEM_Demo.geometry import ROI, grid_of, image_with_rois
 from CEM_Demo.images import UInt8Image, png_bytes, read_image
-from CEM_Demo.method.effect_map import EffectMap, make_effect_map
 from CEM_Demo.pages import render_page
-from CEM_Demo.report.figures import COLOUR_BOUND, colour_bar, overlay, pie
+from CEM_Demo.report.colours import COLOUR_BOUND, GAMMA, colour_table
+from CEM_Demo.report.figures import colour_bar, overlay, pie
+from CEM_Demo.report.panels import Map, check_config, map_of_results
 from CEM_Demo.results.cache import shared_files
 from CEM_Demo.results.manifest import Manifest, read_manifest
 from CEM_Demo.results.paths import ResultPaths, check_nothing_is_shared, report_path, result_paths
-from CEM_Demo.results.provenance import differences, of_config
 from CEM_Demo.results.reading import Results, read_results
 from CEM_Demo.tasks import make_scene
 
@@ -39,7 +42,7 @@ class Panel:
     colour_bar: bytes
     pie: bytes
     origin: float
-    effect_map: EffectMap
+    map: Map
     manifest: Manifest | None
 
 
@@ -82,7 +85,7 @@ def _make_section(config: Config, image: str, roi: ROI) -> Section:
     paths = {model: result_paths(config, model, image, roi) for model in config.models}
     stored = {model: read_results(pair) for model, pair in paths.items()}
     for model, pair in paths.items():
-        _check_config(config, roi, pair, stored[model])
+        check_config(config, roi, pair, stored[model])
     pictures = [effects.pictures for effects in stored.values() if effects.pictures]
     if pictures:
         ground_truth, degraded = pictures[0].ground_truth, pictures[0].degraded
@@ -92,19 +95,6 @@ def _make_section(config: Config, image: str, roi: ROI) -> Section:
     panels = [_make_panel(config, roi, model, paths[model], stored[model], ground_truth, degraded) for model in paths]
     height, width = ground_truth.shape[:2]
     return Section(image, roi, png_bytes(ground_truth), png_bytes(degraded), height, width, panels)
-
-
-def _check_config(config: Config, roi: ROI, paths: ResultPaths, stored: Results) -> None:
-    """Raises InputError when the effects were computed with a config that gives another map."""
-    if stored.manifest is None:
-        return
-    asked = of_config(config, roi)
-    changes = differences({key: stored.manifest.provenance.get(key) for key in asked}, asked)
-    if changes:
-        raise InputError(
-            f"{paths.pair_folder} was computed with another config: {'; '.join(changes)}; set that back, or compute "
-            "anew with load_previous: 0, or with another prefix to keep both"
-        )
 
 
 def _make_panel(
@@ -121,7 +111,8 @@ def _make_panel(
         if draws.counts.shape != grid.shape:
             path = paths.of_round(name)
             raise InputError(f"{path} has {draws.counts.shape} blocks, the image has {grid.shape}; recompute")
-    effect_map = make_effect_map(stored.origin, stored.rounds, config.tol, grid.overlaps(roi))
+    made = map_of_results(config, stored, paths.image, grid.overlaps(roi))
+    effect_map = made.effect_map
     bound = COLOUR_BOUND[config.task]
     height, width = ground_truth.shape[:2]
     drawn = overlay(effect_map, degraded, roi, config.mask_block_size, (height, width), bound)
@@ -132,7 +123,7 @@ def _make_panel(
         colour_bar=colour_bar(effect_map, bound),
         pie=pie(effect_map),
         origin=stored.origin,
-        effect_map=effect_map,
+        map=made,
         manifest=stored.manifest,
     )
 
@@ -153,7 +144,7 @@ def _write_pictures(paths: ResultPaths, panel: Panel) -> None:
 
 def summary(panel: Panel, where: str) -> str:
     """The range of a map in one line; ``where`` names its image, and its ROI if need be."""
-    lowest, highest = panel.effect_map.lowest, panel.effect_map.highest
+    lowest, highest = panel.map.effect_map.lowest, panel.map.effect_map.highest
     return (
         f"{panel.model} on {where}: effects from {highest.effect:.2f} dB (row {highest.row}, column {highest.column}) "
         f"to {lowest.effect:.2f} dB (row {lowest.row}, column {lowest.column})"
@@ -169,13 +160,29 @@ def render(config: Config, sections: list[Section]) -> str:
         sections=sections,
         config_text=yaml.safe_dump(config.model_dump(exclude_none=True), sort_keys=False, allow_unicode=True),
         bound=COLOUR_BOUND[config.task],
+        largest=_largest_certified(config, sections),
+        colours={"table": colour_table(), "gamma": GAMMA},
     )
 
 
-def _blocks(effect_map: EffectMap) -> dict[str, Any]:
-    """What the page's script shows of each block."""
+def _largest_certified(config: Config, sections: list[Section]) -> float:
+    """The bound at which no certified effect of the run is saturated, dB, two digits; the published one if none is."""
+    largest = max(panel.map.largest for section in sections for panel in section.panels)
+    return math.ceil(100 * largest) / 100 or COLOUR_BOUND[config.task]
+
+
+def _blocks(shown: Map) -> dict[str, Any]:
+    """What the page's script shows of each block; intervals are null where there are none."""
+    effect_map = shown.effect_map
     return {
         "effects": effect_map.effects.round(4).tolist(),
         "interventions": effect_map.interventions.tolist(),
         "roi": effect_map.roi.astype(int).tolist(),
+        "codes": shown.codes.tolist(),
+        "low": _finite_or_null(shown.low),
+        "high": _finite_or_null(shown.high),
     }
+
+
+def _finite_or_null(ends: NDArray[np.float64]) -> list[list[float | None]]:
+    return [[round(end, 4) if math.isfinite(end) else None for end in row] for row in ends.tolist()]

@@ -57,6 +57,12 @@ class AdaptiveSampling:
         return self.sequence.digest
 
     @property
+    def positions(self) -> NDArray[np.float64]:
+        """See :attr:`~CEM_Demo.run.sampling.Sampling.positions`."""
+        blocks, draws = np.indices((self.shape[0] * self.shape[1], self.rule.most))
+        return self.sequence.draw(blocks, draws).positions.reshape(*self.shape, self.rule.most)
+
+    @property
     def typical(self) -> tuple[Plan, Plan]:
         """See :attr:`~CEM_Demo.run.sampling.Sampling.typical`."""
         first, more = (np.full(self.shape, draws) for draws in (self.rule.first, round(self.rule.constant)))

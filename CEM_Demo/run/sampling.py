@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from CEM_Demo.config.settings import Drawing
 from CEM_Demo.method.allocation import PRECISIONS, Rule
 from CEM_Demo.method.measurements import Measurements
@@ -29,6 +32,11 @@ class Sampling(Protocol):
     @property
     def digest(self) -> str:
         """SHA-256 of all that decides the draws."""
+        ...
+
+    @property
+    def positions(self) -> NDArray[np.float64] | None:
+        """Rows x columns x draws, where in the order of the bank stratified draws lie; None of independent draws."""
         ...
 
     @property
@@ -67,6 +75,11 @@ class PublishedSampling:
     def digest(self) -> str:
         """See :attr:`Sampling.digest`."""
         return hashlib.sha256("".join(plan.digest for plan in self.plans.values()).encode()).hexdigest()
+
+    @property
+    def positions(self) -> None:
+        """See :attr:`Sampling.positions`."""
+        return None
 
     @property
     def typical(self) -> tuple[Plan, Plan]:

@@ -1,0 +1,1 @@
+"""Figures and tables that go into a paper as they are."""
