@@ -245,7 +245,7 @@ def _remove_earlier(paths: ResultPaths) -> None:
             earlier.append(paths.with_draws(manifest.draws))
     for old in earlier:
         of_rounds = [old.of_round(name) for name in ("coarse", "fine", "screen", "audit", "adaptive")]
-        for path in (old.origin, *of_rounds, old.overlay, old.colour_bar, old.pie):
+        for path in (old.origin, *of_rounds, old.overlay, old.colour_bar, old.pie, old.intervals):
             remove(path)
 
 

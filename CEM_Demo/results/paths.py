@@ -79,6 +79,10 @@ class ResultPaths:
         return self.pair_folder / "Pie_PSNR.png"
 
     @property
+    def intervals(self) -> Path:
+        return self.pair_folder / "intervals.csv"
+
+    @property
     def degraded(self) -> Path:
         return self.run / f"{self.image}-{DEGRADED_SUFFIX[self.task]}.png"
 
