@@ -1,7 +1,7 @@
 """Record the effects of the same patches on every block: ``python -m CEM_Demo.run.record_draws --out FILE.npz ...``.
 
-The file is a population that :mod:`CEM_Demo.run.sampling_benchmark` replays. Blocks that the gradient predicts far below
-the tolerance get a few draws, which are repeated.
+The file is a population that :mod:`CEM_Demo.run.sampling_benchmark` replays. Blocks that the gradient predicts far
+below the tolerance get a few draws, which are repeated.
 """
 
 from __future__ import annotations
