@@ -39,7 +39,7 @@ from CEM_Demo.method.certainty import Certainty
 from CEM_Demo.method.comparison import Comparison
 from CEM_Demo.method.effect_map import EffectMap
 from CEM_Demo.method.measurements import Measurements
-from CEM_Demo.method.metric import to_uint8
+from CEM_Demo.method.metric import to_picture
 from CEM_Demo.method.patch_bank import load_bank
 from CEM_Demo.report.panels import Map, Panel, make_map
 from CEM_Demo.run.experiment import Experiment
@@ -230,7 +230,7 @@ def explain_rois(
     for group in choose_inference(network, scene.degraded, rois, grid.block, device, settings.inference):
         restored = group.inference.baseline()
         check_output(restored, (height, width), "the network")
-        picture = to_uint8(restored).permute(1, 2, 0).cpu().numpy()
+        picture = to_picture(restored)
         experiment = Experiment(network, group, scene, grid, bank, device)
         batch_size = settings.batch_size or group.inference.automatic_batch_size()
         measurements = experiment.fresh_measurements(restored, sampling.room, batch_size)

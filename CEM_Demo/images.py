@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import unicodedata
 import warnings
 from io import BytesIO
@@ -16,6 +15,7 @@ from PIL import ExifTags, Image, ImageOps
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import reading
 from CEM_Demo.geometry import ROI
+from CEM_Demo.wording import did_you_mean, first_of
 
 UInt8Image = NDArray[np.uint8]
 
@@ -107,7 +107,5 @@ def _nearest_files(path: Path) -> str:
     for name in names:
         if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", path.name):
             return f"; {path.parent} holds {name} in another Unicode form of the same letters: copy its name from there"
-    folded = {name.casefold(): name for name in names}
-    close = difflib.get_close_matches(path.name.casefold(), folded, n=1)
-    hint = f"; did you mean {folded[close[0]]}?" if close else ""
-    return f"{hint or ';'} {path.parent} holds {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}"
+    hint = did_you_mean(path.name, names)
+    return f"; {hint}{' ' * bool(hint)}{path.parent} holds {first_of(names, 5)}"

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import reading
 from CEM_Demo.ModelZoo.registry import Entry
+from CEM_Demo.wording import first_of
 
 MODEL_DIR = Path(__file__).parent / "models"
 
@@ -154,19 +155,15 @@ def load_strictly(net: nn.Module, state: Mapping[str, Tensor], name: str) -> Non
     misshapen = [key for key in expected if key in state and expected[key].shape != state[key].shape]
     for keys, complaint in ((missing, "missing"), (unknown, "unknown"), (misshapen, "of another shape")):
         if keys:
-            found = f"{complaint}: {_first_of(keys)}"
+            found = f"{complaint}: {first_of(keys)}"
             raise InputError(f"the checkpoint does not fit {name}: {found}; give it the weights of this very network")
     coded = [key for key in expected if expected[key].is_floating_point() and not _is_plain(state[key])]
     if coded:
-        raise InputError(f"the checkpoint of {name} is quantised or sparse: {_first_of(coded)}; save plain float32")
+        raise InputError(f"the checkpoint of {name} is quantised or sparse: {first_of(coded)}; save plain float32")
     broken = [key for key, value in state.items() if value.isnan().any()]
     if broken:
-        raise InputError(f"the checkpoint of {name} holds NaN: {_first_of(broken)}; take one from before that happened")
+        raise InputError(f"the checkpoint of {name} holds NaN: {first_of(broken)}; take one from before that happened")
     net.load_state_dict(dict(state))
-
-
-def _first_of(keys: list[str]) -> str:
-    return f"{', '.join(keys[:3])}{f' and {len(keys) - 3} more' if len(keys) > 3 else ''}"
 
 
 def _is_plain(value: Tensor) -> bool:

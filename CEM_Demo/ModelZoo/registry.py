@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from CEM_Demo.errors import InputError
+from CEM_Demo.wording import did_you_mean
 
 TASKS = ("SR", "DN", "DR")
 
@@ -116,9 +116,8 @@ def find(name: str, task: str) -> Entry:
     """
     entry = _ENTRIES.get(name) or _numbered(name)
     if entry is None:
-        close = difflib.get_close_matches(name, [known.name for known in entries(task)], n=3, cutoff=0.5)
-        hint = f"; did you mean {', '.join(close)}?" if close else ""
-        raise UnknownModelError(f"no {task} model is called {name!r}{hint}")
+        hint = did_you_mean(name, [known.name for known in entries(task)], most=3, cutoff=0.5)
+        raise UnknownModelError(f"no {task} model is called {name!r}{'; ' * bool(hint)}{hint}")
     if not _serves(entry, task):
         raise UnknownModelError(f"{name} is a {'/'.join(entry.tasks)} model, not one for task {task}")
     return entry

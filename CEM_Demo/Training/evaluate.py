@@ -20,7 +20,7 @@ from CEM_Demo.device import DEVICES, check_device_name, pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import write_bytes
 from CEM_Demo.images import UInt8Image, read_image
-from CEM_Demo.method.metric import to_uint8
+from CEM_Demo.method.metric import to_picture
 from CEM_Demo.ModelZoo import find, load_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import checkpoint_path
 from CEM_Demo.tasks import Degradation, Scene, make_scene
@@ -69,7 +69,7 @@ def _score(net: nn.Module, scene: Scene, task: str, device: torch.device) -> tup
     with torch.inference_mode():
         # Pixel by pixel, as it lies, a picture is channels last already.
         degraded = torch.from_numpy(scene.degraded).to(device).permute(2, 0, 1)[None].float().div(255)
-        restored = to_uint8(net(degraded))[0].permute(1, 2, 0).cpu().numpy()
+        restored = to_picture(net(degraded)[0])
     height, width = scene.ground_truth.shape[:2]
     before = np.array(Image.fromarray(scene.degraded).resize((width, height), Image.Resampling.BICUBIC))
     truth = scene.ground_truth

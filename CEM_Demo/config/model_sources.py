@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from CEM_Demo.user_code import split_code
+from CEM_Demo.wording import did_you_mean
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 FORMS = "EDSR, EDSR@Demo, weights/mine.pth, my_net.py:MyNet, or {code: my_net.py:MyNet, weights: mine.pth}"
@@ -87,8 +87,7 @@ KINDS: dict[str, tuple[type, ...]] = {
 def _check_mapping(given: Mapping[str, Any]) -> None:
     for key, value in given.items():
         if key not in KINDS:
-            close = difflib.get_close_matches(str(key), KINDS, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(KINDS)}"
+            hint = did_you_mean(str(key), KINDS) or f"there are {', '.join(KINDS)}"
             raise ValueError(f"a model has no {key!r}; {hint}")
         if not isinstance(value, KINDS[key]) or isinstance(value, bool):
             raise ValueError(f"{key}: {value!r} should be a {' or '.join(kind.__name__ for kind in KINDS[key])}")

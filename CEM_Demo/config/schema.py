@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -36,6 +35,7 @@ from CEM_Demo.config.settings import (
 )
 from CEM_Demo.geometry import ROI, SCALES
 from CEM_Demo.tasks.degradation import Degradation, RainKind, TaskName
+from CEM_Demo.wording import did_you_mean
 
 
 class Box(BaseModel):
@@ -182,8 +182,7 @@ class Config(BaseModel):
         self._check_rois()
         labels = list(self.models)
         strangers = [name for name in self.batch_size_dict if name not in labels]
-        close = {name: difflib.get_close_matches(name, labels, n=1) for name in strangers}
-        mistyped = [f"{name} (did you mean {match[0]}?)" for name, match in close.items() if match]
+        mistyped = [f"{name} ({hint})" for name in strangers if (hint := did_you_mean(name, labels))]
         if mistyped:
             raise ValueError(f"batch_size_dict names a model that Modellist does not: {', '.join(mistyped)}")
         return self

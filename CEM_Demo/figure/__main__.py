@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from CEM_Demo.files import write_bytes
 from CEM_Demo.report.colours import COLOUR_MAPS, PUBLISHED_MAP
 from CEM_Demo.report.panels import read_panels
 from CEM_Demo.results.paths import check_nothing_is_shared
+from CEM_Demo.wording import did_you_mean
 
 
 def work(config: Config, arguments: argparse.Namespace) -> None:
@@ -52,8 +52,7 @@ def _chosen(what: str, asked: Sequence[str] | None, known: Sequence[str]) -> lis
     """Check the names that were asked for, and give them, or all."""
     for name in asked or ():
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}"
+            hint = did_you_mean(name, known) or f"it has {', '.join(known)}"
             raise InputError(f"{what}: {name} is not in the config; {hint}")
     return list(dict.fromkeys(asked or known))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from CEM_Demo.errors import InputError
 from CEM_Demo.report.colours import COLOUR_BOUND, COLOUR_MAPS, PUBLISHED_MAP, Scale
 from CEM_Demo.report.panels import Panel
+from CEM_Demo.wording import did_you_mean, first_of
 
 FONT_SIZE = 8.0  # points
 POINTS = {"cm": 72 / 2.54, "mm": 72 / 25.4, "in": 72.0, "pt": 72 / 72.27, "bp": 1.0}
@@ -102,6 +102,5 @@ def find_font(name: str | None) -> str:
     folded = {font.casefold(): font for font in installed}
     if name.casefold() in folded:
         return folded[name.casefold()]
-    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
-    hint = f"did you mean {folded[close[0]]}?" if close else f"there are {', '.join(sorted(installed)[:5])}, ..."
+    hint = did_you_mean(name, installed, cutoff=0.5) or f"there are {first_of(sorted(installed), 5)}"
     raise InputError(f"font: no TrueType font {name!r} is installed; {hint}")

@@ -38,6 +38,11 @@ def to_uint8(output: Tensor) -> Tensor:
     return output.clamp(0, 1).mul_(PEAK).round_().to(torch.uint8)
 
 
+def to_picture(output: Tensor) -> NDArray[np.uint8]:
+    """Turn a network's output for one image, 3 x H x W, into a picture, H x W x 3 uint8 RGB; see :func:`to_uint8`."""
+    return to_uint8(output).permute(1, 2, 0).cpu().numpy()
+
+
 def squared_errors(restored: Tensor, ground_truth: Tensor) -> Tensor:
     """Sum of squared differences of each image to the ground truth: int64 of shape N, exact.
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import reading
 from CEM_Demo.images import read_image
+from CEM_Demo.wording import first_of
 
 BUNDLED = "CEM_Demo/patches/patches.npz"
 PACKING = "pack patches with np.savez(path, patches=...), uint8 (N, p, p, 3)"
@@ -87,7 +88,7 @@ def _read_folder(folder: Path) -> NDArray[np.uint8]:
     paths = sorted(folder.glob("*.png"))
     if not paths:
         held = sorted(entry.name for entry in folder.iterdir())
-        what = f", only {', '.join(held[:3])}{', ...' if len(held) > 3 else ''}" if held else ""
+        what = f", only {first_of(held)}" if held else ""
         raise InputError(f"patch_path: the folder {folder} holds no .png patches{what}; the bundled bank is {BUNDLED}")
     patches = [read_image(path) for path in paths]
     for path, patch in zip(paths, patches, strict=True):

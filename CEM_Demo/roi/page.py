@@ -14,7 +14,7 @@ from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image, png_bytes, read_image
 from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.dense import DenseInference
-from CEM_Demo.method.metric import to_uint8
+from CEM_Demo.method.metric import to_picture
 from CEM_Demo.pages import render_page
 from CEM_Demo.roi.proposals import Proposal, measure_box, propose, structure_map
 from CEM_Demo.run.preparation import check_networks, prepare
@@ -97,7 +97,7 @@ def config_setting(path: Path, config: Config) -> Setting:
     task = Task(
         label=f"{config.task}{f' ×{config.sr}' if config.sr > 1 else ''}, {model}",
         degraded=scene.degraded,
-        restored=to_uint8(output).permute(1, 2, 0).cpu().numpy(),
+        restored=to_picture(output),
         rois=[roi for roi in config.rois_of(path.name) if roi.right <= width and roi.bottom <= height],
     )
     return Setting(path.name, scene.ground_truth, side, config.mask_block_size, task)

@@ -12,7 +12,7 @@ from CEM_Demo.device import cpu_threads, describe_device, exact_arithmetic
 from CEM_Demo.geometry import ROI, image_with_rois
 from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.choice import Shared
-from CEM_Demo.method.metric import to_uint8
+from CEM_Demo.method.metric import to_picture
 from CEM_Demo.results.cache import Cache, open_session
 from CEM_Demo.results.paths import result_paths
 from CEM_Demo.results.provenance import digest_of, of_config, versions
@@ -117,7 +117,7 @@ def _compute_group(
     scene = subject.scene
     restored = group.inference.baseline()
     check_output(restored, (scene.ground_truth.shape[0], scene.ground_truth.shape[1]), model)
-    picture = to_uint8(restored).permute(1, 2, 0).cpu().numpy()
+    picture = to_picture(restored)
     experiment = Experiment(net, group, scene, subject.grid, run.bank, run.device)
     batch_size = batch_size_for(run, model, group.inference)
     fresh = experiment.fresh_measurements(restored, subject.sampling.room, batch_size, digest_of(picture))

@@ -10,6 +10,7 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.files import reading
 from CEM_Demo.geometry import SCALES
 from CEM_Demo.images import UInt8Image, read_image
+from CEM_Demo.wording import first_of
 
 
 def find_input(folder: Path, name: str) -> Path:
@@ -30,7 +31,7 @@ def find_input(folder: Path, name: str) -> Path:
         names = ", ".join(path.name for path in found)
         raise InputError(f"input_path: {folder} holds several inputs for {name}: {names}; keep one")
     if not found:
-        there = ", ".join(path.name for path in images[:5]) + (", ..." if len(images) > 5 else "") or "no images"
+        there = first_of([path.name for path in images], 5) or "no images"
         raise InputError(
             f"input_path: {folder} holds no input for {name}; an input has its name or stem; there: {there}"
         )
