@@ -25,3 +25,16 @@ def about(what: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{what}: {error}") from error
+
+
+# Of another library's message; some are pages long.
+LONGEST_MESSAGE = 200
+
+
+def brief(error: BaseException) -> str:
+    """What an exception of anybody's code says, in one line: the last one of a TorchScript error, else the first."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    line = lines[-1] if "TorchScript" in lines[0] else lines[0]
+    return line if len(line) <= LONGEST_MESSAGE else f"{line[: LONGEST_MESSAGE - 3]}..."
