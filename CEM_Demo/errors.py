@@ -28,13 +28,14 @@ def about(what: str) -> Iterator[None]:
 
 
 # Of another library's message; some are pages long.
-LONGEST_MESSAGE = 200
+LONGEST_MESSAGE = 300
 
 
 def brief(error: BaseException) -> str:
-    """What an exception of anybody's code says, in one line: the last one of a TorchScript error, else the first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    if not lines:
-        return type(error).__name__
-    line = lines[-1] if "TorchScript" in lines[0] else lines[0]
+    """What an exception of anybody's code says, in one line that is not too long.
+
+    Of a TorchScript error, the last line alone: those before it quote the program.
+    """
+    lines = str(error).strip().splitlines()
+    line = lines[-1] if lines and "TorchScript" in lines[0] else " ".join(lines)
     return line if len(line) <= LONGEST_MESSAGE else f"{line[: LONGEST_MESSAGE - 3]}..."

@@ -19,14 +19,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor
 
 from CEM_Demo.device import pick_device, use_exact_arithmetic
 from CEM_Demo.errors import InputError
@@ -37,6 +38,7 @@ from CEM_Demo.inference.choice import choose_inference
 from CEM_Demo.method.effect_map import EffectMap, make_effect_map
 from CEM_Demo.method.patch_bank import PatchBank, load_bank
 from CEM_Demo.method.plan import make_plans
+from CEM_Demo.networks.fitting import prepare_network
 from CEM_Demo.report.figures import COLOUR_BOUND, map_figure
 from CEM_Demo.run.stages import NOT_KEPT, Scope, run_stages
 from CEM_Demo.tasks import Degradation, Scene, make_scene
@@ -89,6 +91,7 @@ class Settings:
     Attributes:
         block: side of a block in full-resolution pixels, a multiple of the scale.
         tol: dB.
+        allow_random: whether a network may draw random numbers; it draws the same ones, by ``seed``, in every pass.
         bank: patches to intervene with; None takes the bundled ones.
     """
 
@@ -97,6 +100,7 @@ class Settings:
     fine_num: int = 50
     tol: float = 0.01
     seed: int = 0
+    allow_random: bool = False
     bank: PatchBank | None = None
     device: str = "auto"
     inference: str = "auto"
@@ -107,7 +111,7 @@ DEFAULT = Settings()
 
 
 def explain(
-    network: nn.Module,
+    network: Callable[[Tensor], Any],
     image: UInt8Image,
     roi: ROI,
     degradation: Degradation,
@@ -119,7 +123,7 @@ def explain(
 
 
 def explain_rois(
-    network: nn.Module,
+    network: Callable[[Tensor], Any],
     image: UInt8Image,
     rois: Sequence[ROI],
     degradation: Degradation,
@@ -129,7 +133,8 @@ def explain_rois(
     """The causal effect maps of several ROIs, which share the work.
 
     Args:
-        network: maps N x 3 x H x W in 0..1 (float32 RGB) to N x 3 x sH x sW.
+        network: maps N x C x H x W (float32 RGB, or grey) to images, or to a list, tuple or dictionary whose last
+            element they are; what it needs is probed, see :func:`~CEM_Demo.networks.fitting.prepare_network`.
         image: ground truth, H x W x 3 uint8 RGB; it is degraded as ``degradation`` says.
         rois: in pixels of ``image``.
         degradation: the task and its strength.
@@ -153,7 +158,9 @@ def explain_rois(
     coarse, fine = make_plans(settings.seed, image_name, grid.shape, settings.coarse_num, settings.fine_num, len(bank))
     device = pick_device(settings.device)
     explanations = {}
-    for shared in choose_inference(network, scene.degraded, rois, grid.block, device, settings.inference):
+    random_seed = settings.seed if settings.allow_random else None
+    prepared = prepare_network(network, degradation.task, scene.scale, random_seed)
+    for shared in choose_inference(prepared, scene.degraded, rois, grid.block, device, settings.inference):
         restored = shared.inference.baseline()
         check_output(restored, (height, width), "the network")
         scope = Scope(shared, scene, grid, bank, device)

@@ -14,9 +14,10 @@ from torch import nn
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.ModelZoo.checkpoints import MODEL_DIR, load_entry
+from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
 from CEM_Demo.ModelZoo.entries import ENTRIES
 from CEM_Demo.ModelZoo.padding import accept_any_size
-from CEM_Demo.ModelZoo.registry import Checkpoint, Entry, SizeRequirement, entries, find, is_numbered, register
+from CEM_Demo.ModelZoo.registry import PAIRED, Checkpoint, Entry, SizeRequirement, entries, find, is_numbered, register
 
 __all__ = [
     "MODEL_DIR",
@@ -94,13 +95,16 @@ def load_network(model_loading_name: str, task: str, factor: int = 4) -> nn.Modu
     Args:
         model_loading_name: ``Model`` (the published weights) or ``Model@Training``.
         task: SR, DN or DR.
-        factor: scale of an SR network.
+        factor: scale of an SR network; one of scale 1 gets the bicubically enlarged image.
 
     Raises:
         InputError: unknown name, missing checkpoint, or a checkpoint that does not fit the network.
     """
     name, training = split_name(model_loading_name)
-    return load_entry(build_network(name, task, factor, training=training), find(name, task), training)
+    entry = find(name, task)
+    net = load_entry(build_network(name, task, factor, training=training), entry, training)
+    enlarges = entry.scale == 1 and factor > 1 and task in ("SR", PAIRED)
+    return EnlargeFirst(net, factor).eval() if enlarges else net
 
 
 def get_model(model_name: str, factor: int = 4, num_channels: int = 3) -> nn.Module:

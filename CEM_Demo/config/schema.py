@@ -101,6 +101,9 @@ class Config(BaseModel):
     load_previous: Literal[0, 1] | bool = Field(description="1 goes on from what an earlier run left, 0 starts anew")
     tol: float = Field(ge=0, allow_inf_nan=False, description="dB below which an effect counts as none")
     seed: NotNegative = Field(default=0, description="of the draws of patches and of their noise (default 0)")
+    allow_random: Literal[0, 1] | bool = Field(
+        default=0, description="1 runs networks that draw random numbers, the same ones, by seed, in every pass"
+    )
     device: Literal["auto", "cuda", "mps", "cpu"] = Field(
         default="auto", description=f"one of {', '.join(DEVICES)} (default auto: the first there is)"
     )

@@ -201,12 +201,12 @@ def _operator(traced: fx.Node, numbers: dict[str, int]) -> Node:
         source, index = traced.args
         arguments = {"source": source, "index": index}
         name, target = "getitem", _item
-    elif not isinstance(target, torch._ops.OpOverload):
+    elif callable(target) and not isinstance(target, torch._ops.OpOverload):
         # Arithmetic on numbers, in Python's own functions, which take no names.
         arguments = {str(place): argument for place, argument in enumerate(traced.args)}
         name, target = f"python::{getattr(target, '__name__', target)}", partial(_call, target)
     else:
-        schema = target._schema
+        schema = target._schema  # type: ignore[union-attr]
         name = schema.name
         arguments = {argument.name: argument.default_value for argument in schema.arguments}
         arguments |= dict(zip(arguments, traced.args, strict=False)) | dict(traced.kwargs)

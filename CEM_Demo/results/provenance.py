@@ -39,6 +39,7 @@ OTHERWISE_RECORDED = frozenset(
         "batch_size",
         "batch_size_dict",
         "device",
+        "allow_random",  # without it, a network that draws is not run at all
         "inference",  # the manifest records the one that was used
     }
 )
