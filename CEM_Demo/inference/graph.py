@@ -135,6 +135,9 @@ def _check_operator(traced: fx.Node, name: str) -> None:
             raise InputError(f"{name} draws random numbers ({target}); its operators cannot be run one by one")
     elif traced.op == "get_attr" or isinstance(target, torch._ops.HigherOrderOperator):
         raise InputError(f"torch.export cannot flatten {name}: {target} has operators of its own")
+    value = traced.meta.get("val")
+    if isinstance(value, Tensor) and not all(isinstance(side, int) for side in value.shape):
+        raise InputError(f"torch.export cannot flatten {name}: the size of what {target} gives depends on the image")
 
 
 def _is_pure(traced: fx.Node) -> bool:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 Container = dict[Any, Any] | list[Any] | set[Any]
 
+HOLDERS = (dict, list, set, tuple)
 CACHED = type(functools.lru_cache(lambda: None))
 # What holds no state of the user's.
 LIBRARIES = ("torch", "torchvision", "numpy", "builtins")
@@ -62,17 +63,19 @@ class _Found:
 
     def look_at(self, value: Any) -> None:
         """Note a value and what it holds; each once."""
-        if id(value) in self._known or isinstance(value, (Tensor, str, bytes, int, float, ModuleType, type)):
+        # By its type: to be asked for their class, some objects of libraries warn that they will be gone.
+        kind = type(value)
+        if id(value) in self._known or issubclass(kind, (Tensor, str, bytes, int, float, ModuleType, type)):
             return
         self._known.add(id(value))
-        if isinstance(value, (dict, list, set, tuple)):
+        if issubclass(kind, HOLDERS):
             self._look_into(value)
-        elif isinstance(value, FunctionType):
+        elif kind is FunctionType:
             self._look_at_names(value.__globals__)
-        elif isinstance(value, nn.Module) or not _is_of_library(type(value)):
+        elif issubclass(kind, nn.Module) or not _is_of_library(kind):
             self.look_at(getattr(value, "__dict__", None))
-            for kind in type(value).__mro__:
-                self._look_at_class(kind)
+            for base in kind.__mro__:
+                self._look_at_class(base)
 
     def _look_into(self, holder: Container | tuple[Any, ...]) -> None:
         if not isinstance(holder, tuple):
@@ -97,9 +100,9 @@ class _Found:
                 self._look_at_name(value)
 
     def _look_at_name(self, value: Any) -> None:
-        if isinstance(value, (dict, list, set, tuple)):
+        if issubclass(type(value), HOLDERS):
             self.look_at(value)
-        elif isinstance(value, CACHED):
+        elif type(value) is CACHED:
             self.caches.append(value.cache_clear)
 
 
