@@ -56,9 +56,7 @@ REGISTERED = [
     ),
     Registered("CRAFT", {"embed_dim": 24, "depths": [2], "num_heads": [2], "upscale": 2}, scale=2, multiple=16),
     Registered("Compact", {"num_feat": 8, "num_conv": 2, "upscale": 2}, scale=2),
-    Registered(
-        "DAT", {"embed_dim": 16, "depth": [2], "num_heads": [2], "upscale": 2, "split_size": [8, 8]}, scale=2
-    ),
+    Registered("DAT", {"embed_dim": 16, "depth": [2], "num_heads": [2], "upscale": 2, "split_size": [8, 8]}, scale=2),
     Registered("DCTLSA", {"nf": 20, "num_modules": 2, "upscale": 2, "num_head": 5}, scale=2),
     Registered("DITN", {"dim": 12, "ITL_blocks": 1, "SAL_blocks": 1, "upscale": 2}, scale=2, multiple=8),
     Registered("DRCT", {**WINDOWS, "gc": 8}, scale=2, multiple=16),
@@ -66,9 +64,7 @@ REGISTERED = [
     Registered("DnCNN", {"in_nc": 3, "out_nc": 3, "nc": 8, "act_mode": "R"}),
     Registered("ESRGAN", {"num_filters": 8, "num_blocks": 1, "scale": 4}, scale=4),
     Registered("FBCNN", {"nc": [8, 8, 16, 16], "nb": 4}),
-    Registered(
-        "FDAT", {"scale": 2, "embed_dim": 16, "num_groups": 1, "depth_per_group": 2, "num_heads": 2}, scale=2
-    ),
+    Registered("FDAT", {"scale": 2, "embed_dim": 16, "num_groups": 1, "depth_per_group": 2, "num_heads": 2}, scale=2),
     Registered("FFTformer", {"dim": 8, "num_blocks": [1, 1, 1], "num_refinement_blocks": 1}, multiple=32),
     Registered("GFPGAN", slow=True, line="it draws random numbers"),
     Registered("GRL", {"embed_dim": 16, "depths": [2], **STRIPES, "upscale": 2, "upsampler": "pixelshuffle"}, scale=2),
@@ -90,9 +86,7 @@ REGISTERED = [
     Registered("NAFNet", {"width": 8, **FUNNEL}),
     Registered("OmniSR", {"num_feat": 16, "up_scale": 2}, scale=2),
     Registered("PLKSR", {"dim": 16, "n_blocks": 2, "upscaling_factor": 2}, scale=2),
-    Registered(
-        "PLKSR", {"dim": 16, "n_blocks": 2, "upscaling_factor": 2, "dysample": True}, name="RealPLKSR", scale=2
-    ),
+    Registered("PLKSR", {"dim": 16, "n_blocks": 2, "upscaling_factor": 2, "dysample": True}, name="RealPLKSR", scale=2),
     Registered("RCAN", {"scale": 2, "n_resgroups": 1, "n_resblocks": 2, "n_feats": 16}, scale=2),
     Registered("RGT", {"embed_dim": 16, "depth": [2], "num_heads": [2], "upscale": 2}, scale=2),
     Registered("RealCUGAN", name="UpCunet2x", scale=2),
@@ -105,9 +99,7 @@ REGISTERED = [
     Registered("SAFMNBCIE", {"dim": 8, "n_blocks": 1, "num_layers": 2, "upscaling_factor": 2}, multiple=16),
     Registered("SCUNet", {"dim": 16, "config": [1] * 7}),
     Registered("SPAN", {"num_in_ch": 3, "num_out_ch": 3, "feature_channels": 8, "upscale": 2}, scale=2),
-    Registered(
-        "SeemoRe", {"scale": 2, "num_experts": 2, "num_layers": 1, "embedding_dim": 16}, scale=2
-    ),
+    Registered("SeemoRe", {"scale": 2, "num_experts": 2, "num_layers": 1, "embedding_dim": 16}, scale=2),
     Registered("Swin2SR", {**WINDOWS, "window_size": 8}, scale=2),
     Registered("SwiftSRGAN", {"num_channels": 8, "num_blocks": 2, "upscale_factor": 2}, scale=2),
     Registered("SwinIR", {**WINDOWS, "window_size": 8}, scale=2),

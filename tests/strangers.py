@@ -348,9 +348,12 @@ class RelativePositions(Stranger):
 
     def between(self, features: Tensor) -> Tensor:
         bias = self.table[self.index.view(-1)].view(8, 8, WIDTH).permute(2, 0, 1)
-        return features + bias.repeat(1, math.ceil(features.shape[2] / 8), math.ceil(features.shape[3] / 8))[
-            :, : features.shape[2], : features.shape[3]
-        ]
+        return (
+            features
+            + bias.repeat(1, math.ceil(features.shape[2] / 8), math.ceil(features.shape[3] / 8))[
+                :, : features.shape[2], : features.shape[3]
+            ]
+        )
 
 
 class Unfolding(Stranger):

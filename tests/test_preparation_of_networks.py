@@ -17,6 +17,7 @@ from CEM_Demo.config.model_sources import parse_model
 from CEM_Demo.errors import InputError
 from CEM_Demo.explain import Explanation, explain
 from CEM_Demo.explain import Settings as Choices
+from CEM_Demo.inference.benchmark import _network
 from CEM_Demo.inference.graph import export_graph
 from CEM_Demo.inference.network_memory import forward_bytes
 from CEM_Demo.method.patch_bank import PatchBank
@@ -201,6 +202,7 @@ def test_plain_functions_are_models_of_a_config() -> None:
 @pytest.mark.usefixtures("tiny_model")
 def test_networks_of_scale_one_load_at_the_scale_that_is_asked_for() -> None:
     assert load_network("Tiny", "SR", 4)(random_image(side=8)).shape == (1, 3, 32, 32)
+    assert _network("SR", "SRResNet_mix", 4)(random_image(side=8)).shape == (1, 3, 32, 32)
     assert load_network("Tiny", "DN")(random_image(side=8)).shape == (1, 3, 8, 8)
     prepared = fit(load_network("Tiny", "DN"), Facts(3, 1, find("Tiny", "DN").size), scale=4)
     with torch.inference_mode():

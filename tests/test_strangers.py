@@ -1,10 +1,11 @@
-"""Whatever network a stranger brings, a run ends in a map equal to a plain loop of the network, or in one clear line."""
+"""Whatever network a stranger brings, a run ends in a map as of a plain loop of the network, or in one clear line."""
 
 from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,6 @@ from scipy.io import loadmat
 from torch import Tensor, nn
 
 import strangers
-from CEM_Demo.errors import InputError
-from CEM_Demo.explain import Settings as Choices
-from CEM_Demo.explain import explain
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import read_image
 from CEM_Demo.method.patch_bank import load_bank
@@ -33,18 +31,6 @@ MODES = ("auto", "dense", "incremental")
 SIDE = 48  # of the network's input
 BLOCK = 16
 DECIBELS = 5e-3
-ROWS: list[tuple[str, ...]] = []
-
-
-@pytest.fixture(scope="module", autouse=True)
-def table() -> Iterator[None]:
-    """Print what the sweep found when it is over (shown by ``pytest -s``)."""
-    yield
-    header = ("network", "parameters", "inference taken", "seconds", "result")
-    widths = [max(len(row[place]) for row in (header, *ROWS)) for place in range(len(header))]
-    for row in (header, *ROWS):
-        print("\n" + "  ".join(map(str.ljust, row, widths)).rstrip(), end="")
-    print()
 
 
 @pytest.fixture
@@ -99,30 +85,40 @@ def measured(settings: Settings, label: str, mode: str) -> tuple[np.ndarray, str
     return values.reshape(SIDE // BLOCK, SIDE // BLOCK, 1), manifest["inference"]
 
 
-def sweep_over(
-    folder: Path, settings: Settings, capsys: Any, model: Any, label: str, network: Callable[[Tensor], Tensor], line: str
-) -> None:
-    """All modes: a map as of a plain loop, or exit code 2 and one line; with ``line`` the latter, and that in it."""
-    expected = None if line else by_hand(settings, network)
-    parameters = sum(weight.numel() for weight in network.parameters()) if isinstance(network, nn.Module) else 0
+@dataclass(frozen=True)
+class Stranger:
+    """A network to sweep over: what names it in ``Modellist``, its label there, what it does, and its size.
+
+    ``line`` is in what a run ends with where there can be no map.
+    """
+
+    model: Any
+    label: str
+    restore: Callable[[Tensor], Tensor]
+    parameters: int
+    line: str = ""
+
+
+def run_in_all_modes(folder: Path, settings: Settings, stranger: Stranger, capsys: Any, record: Any) -> None:
+    """Each ends in a map as of a plain loop, or in exit code 2 and one line that names the cause."""
+    expected = None if stranger.line else by_hand(settings, stranger.restore)
     for mode in MODES:
         begin = time.perf_counter()
-        code = run(folder, settings | {"Modellist": [model]}, mode)
-        said = capsys.readouterr().err.splitlines()
-        errors = [spoken for spoken in said if spoken.startswith("error: ")]
-        taken, result = "", "".join(errors)
-        if code == 0:
-            found, taken = measured(settings, label, mode)
-            difference = np.abs(found - expected).max() if expected is not None else np.inf
-            result = f"map, within {difference:.4f} dB"
+        code = run(folder, settings | {"Modellist": [stranger.model]}, mode)
         seconds = f"{time.perf_counter() - begin:.1f}"
-        ROWS.append((f"{label}, {mode}", f"{parameters:,}", taken, seconds, result[:160]))
-        if line or mode == "incremental" and code == 2:
-            assert code == 2 and len(errors) == 1, result
-            assert line in result if line else "torch.export cannot flatten" in result or "draws" in result, result
+        errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        taken, result, difference = "", "".join(errors), np.inf
+        if code == 0 and expected is not None:
+            found, taken = measured(settings, stranger.label, mode)
+            difference = float(np.abs(found - expected).max())
+            result = f"map, within {difference:.4f} dB"
+        record("row", [stranger.label, mode, f"{stranger.parameters:,}", taken, seconds, result[:120]])
+        if code == 2:
+            assert len(errors) == 1
+            assert stranger.line in result
+            assert stranger.line or mode == "incremental" and "torch.export cannot flatten" in result, result
         else:
-            assert code == 0, result
-            assert difference <= DECIBELS, result
+            assert code == 0 and difference <= DECIBELS, result
 
 
 def padded(network: Callable[[Tensor], Tensor], registered: Registered) -> Callable[[Tensor], Tensor]:
@@ -140,20 +136,21 @@ def padded(network: Callable[[Tensor], Tensor], registered: Registered) -> Calla
     "registered",
     [pytest.param(one, id=one.label, marks=[pytest.mark.slow] if one.slow else []) for one in REGISTERED],
 )
-def test_networks_of_spandrel(tmp_path: Path, sweep: Settings, capsys: Any, registered: Registered) -> None:
+def test_networks_of_spandrel(
+    tmp_path: Path, sweep: Settings, capsys: Any, record_property: Any, registered: Registered
+) -> None:
     spandrel = pytest.importorskip("spandrel")
-    state = registered.build().state_dict()
-    torch.save({"params": state}, tmp_path / f"{registered.label}.pth")
-    if registered.line:
-        network: Callable[[Tensor], Tensor] = registered.build()
-    else:
-        descriptor = spandrel.ModelLoader().load_from_state_dict(state)
+    net = registered.build()
+    file = tmp_path / f"{registered.label}.pth"
+    torch.save({"params": net.state_dict()}, file)
+    restore: Callable[[Tensor], Tensor] = net
+    if not registered.line:
+        descriptor = spandrel.ModelLoader().load_from_state_dict(net.state_dict())
         descriptor.model.eval()
-        network = padded(lambda image: descriptor._call_fn(descriptor.model, image), registered)
-    settings = at_scale(sweep, registered.scale)
-    sweep_over(
-        tmp_path, settings, capsys, str(tmp_path / f"{registered.label}.pth"), registered.label, network, registered.line
-    )
+        restore = padded(lambda image: descriptor._call_fn(descriptor.model, image), registered)
+    parameters = sum(weight.numel() for weight in net.parameters())
+    stranger = Stranger(str(file), registered.label, restore, parameters, registered.line)
+    run_in_all_modes(tmp_path, at_scale(sweep, registered.scale), stranger, capsys, record_property)
 
 
 CODE = Path(strangers.__file__)
@@ -188,10 +185,42 @@ def reference(kind: type[nn.Module]) -> Callable[[Tensor], Tensor]:
     return ways.get(kind, lambda image: last(network(image)))
 
 
-# What torch.export does not flatten: run densely, and refused where incremental inference is asked for.
 @pytest.mark.parametrize("kind", strangers.MAPPED, ids=lambda kind: kind.__name__)
 def test_styles_found_in_the_wild(
-    tmp_path: Path, sweep: Settings, capsys: Any, kind: type[nn.Module]
+    tmp_path: Path, sweep: Settings, capsys: Any, record_property: Any, kind: type[nn.Module]
 ) -> None:
-    model = f"{CODE}:{kind.__name__}"
-    sweep_over(tmp_path, at_scale(sweep, 1), capsys, model, kind.__name__, reference(kind), line="")
+    """What torch.export does not flatten is run densely, and refused where incremental inference is asked for."""
+    parameters = sum(weight.numel() for weight in build(kind).parameters())
+    stranger = Stranger(f"{CODE}:{kind.__name__}", kind.__name__, reference(kind), parameters)
+    run_in_all_modes(tmp_path, at_scale(sweep, 1), stranger, capsys, record_property)
+
+
+REFUSED = [
+    (strangers.OnCuda, "NVIDIA"),
+    (strangers.Noisy, "it draws random numbers"),
+    (strangers.ActiveDropout, "it draws random numbers"),
+    (strangers.Remembering, "it gives another image each time"),
+]
+
+
+@pytest.mark.parametrize(("kind", "line"), REFUSED, ids=lambda value: getattr(value, "__name__", ""))
+def test_what_cannot_work_ends_in_one_line(
+    tmp_path: Path, sweep: Settings, capsys: Any, record_property: Any, kind: type[nn.Module], line: str
+) -> None:
+    if kind is strangers.OnCuda and torch.cuda.is_available():
+        pytest.skip("there is a GPU, so it works")
+    stranger = Stranger(f"{CODE}:{kind.__name__}", kind.__name__, reference(kind), 0, line)
+    run_in_all_modes(tmp_path, at_scale(sweep, 1), stranger, capsys, record_property)
+
+
+@pytest.mark.parametrize("kind", [strangers.Noisy, strangers.ActiveDropout], ids=lambda kind: kind.__name__)
+def test_networks_that_draw_are_run_with_one_seed(tmp_path: Path, sweep: Settings, kind: type[nn.Module]) -> None:
+    settings = at_scale(sweep, 1) | {"Modellist": [f"{CODE}:{kind.__name__}"], "allow_random": 1}
+    network = build(kind)
+
+    def restore(image: Tensor) -> Tensor:
+        with seeded(0):
+            return network(image)
+
+    assert run(tmp_path, settings, "dense") == 0
+    np.testing.assert_allclose(measured(settings, kind.__name__, "dense")[0], by_hand(settings, restore), atol=DECIBELS)

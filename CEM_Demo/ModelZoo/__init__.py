@@ -26,6 +26,7 @@ __all__ = [
     "Checkpoint",
     "Entry",
     "SizeRequirement",
+    "at_scale",
     "build_network",
     "entries",
     "find",
@@ -103,8 +104,13 @@ def load_network(model_loading_name: str, task: str, factor: int = 4) -> nn.Modu
     name, training = split_name(model_loading_name)
     entry = find(name, task)
     net = load_entry(build_network(name, task, factor, training=training), entry, training)
+    return at_scale(net, entry, task, factor)
+
+
+def at_scale(net: nn.Module, entry: Entry, task: str, factor: int) -> nn.Module:
+    """The network of an entry; behind a bicubic enlargement where it is of scale 1 and the task wants ``factor``."""
     enlarges = entry.scale == 1 and factor > 1 and task in ("SR", PAIRED)
-    return EnlargeFirst(net, factor).eval() if enlarges else net
+    return EnlargeFirst(net, factor).train(net.training) if enlarges else net
 
 
 def get_model(model_name: str, factor: int = 4, num_channels: int = 3) -> nn.Module:

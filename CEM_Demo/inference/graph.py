@@ -131,7 +131,7 @@ def _check_operator(traced: fx.Node, name: str) -> None:
     """Raises InputError where no list of operators stands for the network."""
     target = traced.target
     if isinstance(target, torch._ops.OpOverload):
-        if torch.Tag.nondeterministic_seeded in target.tags:
+        if _draws(target, _named_arguments(traced)):
             raise InputError(f"{name} draws random numbers ({target}); its operators cannot be run one by one")
     elif traced.op == "get_attr" or isinstance(target, torch._ops.HigherOrderOperator):
         raise InputError(f"torch.export cannot flatten {name}: {target} has operators of its own")
@@ -180,6 +180,20 @@ def _flatten(program: torch.export.ExportedProgram, name: str) -> Graph:
     return Graph(tuple(nodes), numbers[signature.user_inputs[0]], numbers[outputs[0]])  # type: ignore[index]
 
 
+def _named_arguments(traced: fx.Node) -> dict[str, Any]:
+    """The arguments of an operator by the names of its schema, defaults included."""
+    schema = traced.target._schema  # type: ignore[union-attr]
+    arguments = {argument.name: argument.default_value for argument in schema.arguments}
+    return arguments | dict(zip(arguments, traced.args, strict=False)) | dict(traced.kwargs)
+
+
+def _draws(target: torch._ops.OpOverload, arguments: dict[str, Any]) -> bool:
+    """Whether an operator draws random numbers; dropout, and attention with it, do so in training only."""
+    may_draw = torch.Tag.nondeterministic_seeded in target.tags or "dropout" in f"{target} {list(arguments)}"
+    training = arguments.get("train", arguments.get("training", True))
+    return may_draw and bool(training) and arguments.get("p", arguments.get("dropout_p", 1)) != 0
+
+
 def _constant(tensor: Tensor) -> Node:
     return Node("constant", torch.clone, shape=tuple(tensor.shape), constant=tensor, dtype=tensor.dtype)
 
@@ -209,10 +223,7 @@ def _operator(traced: fx.Node, numbers: dict[str, int]) -> Node:
         arguments = {str(place): argument for place, argument in enumerate(traced.args)}
         name, target = f"python::{getattr(target, '__name__', target)}", partial(_call, target)
     else:
-        schema = target._schema  # type: ignore[union-attr]
-        name = schema.name
-        arguments = {argument.name: argument.default_value for argument in schema.arguments}
-        arguments |= dict(zip(arguments, traced.args, strict=False)) | dict(traced.kwargs)
+        name, arguments = target._schema.name, _named_arguments(traced)  # type: ignore[union-attr]
     inputs: list[int] = []
 
     def referenced(argument: Any) -> Any:
