@@ -36,6 +36,9 @@ SHAPE_ONLY = {
 # Operators that cut a tensor into a list of parts along one dimension.
 SPLITS = {"aten.split.Tensor", "aten.split_with_sizes.default", "aten.chunk.default"}
 
+# What only tensors of one layout in memory can be seen as.
+VIEWS = {"aten::view", "aten::_unsafe_view"}
+
 
 @dataclass(frozen=True)
 class Value:
@@ -133,6 +136,8 @@ def _check_operator(traced: fx.Node, name: str) -> None:
     if isinstance(target, torch._ops.OpOverload):
         if _draws(target, _named_arguments(traced)):
             raise InputError(f"{name} draws random numbers ({target}); its operators cannot be run one by one")
+        if target is torch.ops.aten.as_strided.default:
+            raise InputError(f"{name} reads tensors as they lie in memory ({target}), where windows lie otherwise")
     elif traced.op == "get_attr" or isinstance(target, torch._ops.HigherOrderOperator):
         raise InputError(f"torch.export cannot flatten {name}: {target} has operators of its own")
     value = traced.meta.get("val")
@@ -224,6 +229,10 @@ def _operator(traced: fx.Node, numbers: dict[str, int]) -> Node:
         name, target = f"python::{getattr(target, '__name__', target)}", partial(_call, target)
     else:
         name, arguments = target._schema.name, _named_arguments(traced)  # type: ignore[union-attr]
+        if name in VIEWS:
+            # A view is of one layout in memory; windows lie otherwise.
+            arguments = {"self": arguments["self"], "shape": arguments["size"]}
+            name, target = "aten::reshape", torch.ops.aten.reshape.default
     inputs: list[int] = []
 
     def referenced(argument: Any) -> Any:
