@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Install into .venv and run linter, type checker and tests; with --all, first, the slow ones too. Arguments go to pytest.
+# Install into .venv and run linter, type checker and tests; with --all, the slow ones too; other arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source tests/environment.sh

@@ -153,6 +153,12 @@ def test_networks_of_spandrel(
     run_in_all_modes(tmp_path, at_scale(sweep, registered.scale), stranger, capsys, record_property)
 
 
+def test_every_architecture_that_spandrel_registers_is_swept() -> None:
+    spandrel = pytest.importorskip("spandrel")
+    registered = {known.architecture.id for known in spandrel.MAIN_REGISTRY.architectures()}
+    assert registered <= {one.module for one in REGISTERED}
+
+
 CODE = Path(strangers.__file__)
 
 

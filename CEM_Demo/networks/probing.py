@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -103,7 +103,7 @@ def probe(net: nn.Module, size: SizeRequirement | None = None) -> Facts:
         InputError: it gives no image of a whole multiple of the input's size, or keeps something from pass to pass.
         Exception: whatever the network raises where no image can be restored.
     """
-    channels, side, output = _first_output(net)
+    channels, side, output = _first_output(net, [_trial_sides(size)[0][0], *SIDES] if size else SIDES)
     scale = check_image(output, channels, side)
     draws = _draws(net, channels, side, output)
     values, likely = (UNIT, None) if size else _range_of(net, channels, side, output, scale)
@@ -151,11 +151,11 @@ def check_image(output: object, channels: int, side: int) -> int:
     return height // side
 
 
-def _first_output(net: nn.Module) -> tuple[int, int, Tensor]:
+def _first_output(net: nn.Module, sides: Sequence[int]) -> tuple[int, int, Tensor]:
     """The channels and side of an image that the network takes, and what it gives for that."""
     failure: Exception | None = None
     for channels in (3, 1):
-        for side in SIDES:
+        for side in sides:
             try:
                 return channels, side, _run(net, waves(channels, side, side))
             except InputError:
