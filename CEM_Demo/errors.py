@@ -25,3 +25,17 @@ def about(what: str) -> Iterator[None]:
         yield
     except InputError as error:
         raise InputError(f"{what}: {error}") from error
+
+
+# Of another library's message; some are pages long.
+LONGEST_MESSAGE = 300
+
+
+def brief(error: BaseException) -> str:
+    """What an exception of anybody's code says, in one line that is not too long.
+
+    Of a TorchScript error, the last line alone: those before it quote the program.
+    """
+    lines = str(error).strip().splitlines()
+    line = lines[-1] if lines and "TorchScript" in lines[0] else " ".join(lines)
+    return line if len(line) <= LONGEST_MESSAGE else f"{line[: LONGEST_MESSAGE - 3]}..."

@@ -19,14 +19,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor
 
 from CEM_Demo.config.settings import Settings
 from CEM_Demo.device import exact_arithmetic, pick_device
@@ -41,6 +41,7 @@ from CEM_Demo.method.effect_map import EffectMap
 from CEM_Demo.method.measurements import Measurements
 from CEM_Demo.method.metric import to_picture
 from CEM_Demo.method.patch_bank import load_bank
+from CEM_Demo.networks.fitting import prepare_network
 from CEM_Demo.report.panels import Map, Panel, make_map
 from CEM_Demo.run.experiment import Experiment
 from CEM_Demo.run.sampling import make_sampling
@@ -180,7 +181,7 @@ DEFAULT = Settings()
 
 
 def explain(
-    network: nn.Module,
+    network: Callable[[Tensor], Any],
     image: UInt8Image,
     roi: ROI,
     degradation: Degradation,
@@ -193,7 +194,7 @@ def explain(
 
 @exact_arithmetic()
 def explain_rois(
-    network: nn.Module,
+    network: Callable[[Tensor], Any],
     image: UInt8Image,
     rois: Sequence[ROI],
     degradation: Degradation,
@@ -203,7 +204,8 @@ def explain_rois(
     """The causal effect maps of several ROIs, which share the work.
 
     Args:
-        network: maps N x 3 x H x W in 0..1 (float32 RGB) to N x 3 x sH x sW.
+        network: maps N x C x H x W (float32 RGB, or grey) to images, or to a list, tuple or dictionary whose last
+            element they are; what it needs is probed, see :func:`~CEM_Demo.networks.fitting.prepare_network`.
         image: ground truth, H x W x 3 uint8 RGB; it is degraded as ``degradation`` says.
         rois: in pixels of ``image``.
         degradation: the task and its strength.
@@ -227,11 +229,13 @@ def explain_rois(
     bank = settings.bank if settings.bank is not None else load_bank(BUNDLED_BANK)
     sampling = make_sampling(settings, image_name, grid.shape, bank)
     explanations = {}
-    for group in choose_inference(network, scene.degraded, rois, grid.block, device, settings.inference):
+    random_seed = settings.seed if settings.allow_random else None
+    prepared = prepare_network(network, degradation.task, scene.scale, random_seed)
+    for group in choose_inference(prepared, scene.degraded, rois, grid.block, device, settings.inference):
         restored = group.inference.baseline()
         check_output(restored, (height, width), "the network")
         picture = to_picture(restored)
-        experiment = Experiment(network, group, scene, grid, bank, device)
+        experiment = Experiment(prepared, group, scene, grid, bank, device)
         batch_size = settings.batch_size or group.inference.automatic_batch_size()
         measurements = experiment.fresh_measurements(restored, sampling.room, batch_size)
         sampling.run(experiment, measurements)

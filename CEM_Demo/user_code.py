@@ -16,7 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from CEM_Demo.errors import InputError
+from CEM_Demo.errors import InputError, brief
 from CEM_Demo.files import is_file
 
 
@@ -130,7 +130,15 @@ def blaming(code: Path, value: Any = None) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         file, line = _place(error, code, value)
         where = f"{file}, line {line}" if line else str(file)
-        raise InputError(f"{where}: {type(error).__name__}: {error}") from error
+        raise InputError(f"{where}: {type(error).__name__}: {brief(error)}") from error
+
+
+def place_of(error: Exception) -> str:
+    """The line that raised an exception, or called the part of PyTorch that did."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = (frame for frame in reversed(frames) if "torch" not in Path(frame.filename).parts)
+    frame = next(own, frames[-1])
+    return f"{Path(frame.filename).name}, line {frame.lineno}"
 
 
 def _place(error: BaseException, code: Path, value: Any) -> tuple[str | Path, int | None]:

@@ -76,8 +76,8 @@ def test_mistakes_are_named(settings: dict[str, Any], image: np.ndarray, as_in_c
         explain(network, image, ROI.square(30, 0, 16), Degradation("DN"), as_in_config)
     with pytest.raises(InputError, match="no multiple of the scale 4"):
         explain(network, image, ROI_OF_TESTS, Degradation("SR", scale=4), Settings(block=6))
-    with pytest.raises(InputError, match="the network returns"):
-        explain(network, image, ROI_OF_TESTS, Degradation("SR", scale=2), as_in_config)
+    with pytest.raises(InputError, match="the network: its scale is 4, not 2"):
+        explain(nn.Upsample(scale_factor=4), image, ROI_OF_TESTS, Degradation("SR", scale=2), as_in_config)
     with pytest.raises(InputError, match="block 40 is larger than the image of 40 x 32 pixels"):
         explain(network, image, ROI_OF_TESTS, Degradation("DN"), Settings(block=40))
     with pytest.raises(InputError, match="no ROI is given"):

@@ -24,6 +24,7 @@ from CEM_Demo.ModelZoo.NN.fsrcnn import FSRCNN
 from CEM_Demo.ModelZoo.NN.rcan import RetrainedRCAN
 from CEM_Demo.ModelZoo.NN.srresnet import SRResNet
 from CEM_Demo.ModelZoo.NN.swinir import SwinIR
+from CEM_Demo.ModelZoo.padding import padded_sides
 from CEM_Demo.ModelZoo.registry import SizeRequirement
 from CEM_Demo.networks.identification import complete_arguments, identify
 from CEM_Demo.networks.loading import Model, resolve
@@ -104,9 +105,17 @@ class Failing(nn.Module):
         raise RuntimeError("not today")
 
 
-class OneByOne(nn.Module):
+class Hoarding(nn.Module):
+    passes = 0
+
     def forward(self, image):
-        return image[0][None]
+        self.passes += 1
+        return image / self.passes
+
+
+class Noisy(nn.Module):
+    def forward(self, image):
+        return image + 0.1 * torch.randn_like(image)
 
 
 class Wordy(nn.Module):
@@ -364,11 +373,14 @@ def test_size_requirements_are_found(multiple: int, minimum: int) -> None:
     assert find_size(accepts, side) == SizeRequirement(multiple, minimum)
 
 
-def test_networks_of_one_size_or_of_squares_are_refused() -> None:
-    with pytest.raises(InputError, match="images of 64 x 64 pixels only"):
-        find_size(lambda height, width: height == width == 64, 64)
-    with pytest.raises(InputError, match="square images only"):
-        find_size(lambda height, width: height == width, 64)
+def test_networks_of_one_size_or_of_squares_are_found() -> None:
+    one_size = SizeRequirement(64, 64, square=True, maximum=64)
+    assert find_size(lambda height, width: height == width == 64, 64) == one_size
+    assert find_size(lambda height, width: height == width, 64) == SizeRequirement(square=True)
+    assert padded_sides(30, 50, one_size) == (64, 64)
+    assert padded_sides(30, 50, SizeRequirement(8, 8, square=True)) == (56, 56)
+    with pytest.raises(InputError, match="images of 64 x 64 pixels at most, not 70 x 30"):
+        padded_sides(30, 70, one_size)
 
 
 MISTAKES: list[tuple[Any, str]] = [
@@ -380,7 +392,8 @@ MISTAKES: list[tuple[Any, str]] = [
     ("{code}:InBytes", "returns values up to 2"),
     ("{code}:Cropping", "for an image of (1, 3, 64, 64)"),
     ("{code}:Failing", "my_net.py, line 59: RuntimeError: not today"),
-    ("{code}:OneByOne", "it restores one image at a time"),
+    ("{code}:Hoarding", "it gives another image each time"),
+    ("{code}:Noisy", "it draws random numbers, so its effects would be those of chance"),
     ("{code}:Wordy", "it returns a str, not an image; name the image's key or number as output"),
     ({"code": "{code}:MyNet", "kwargs": {"widht": 3}}, "TypeError: MyNet.__init__() got an unexpected"),
     ({"code": "{code}:MyNet", "kwargs": {"scale": 3}, "name": "A"}, "A: its scale is 3, not 2; set sr: 3"),

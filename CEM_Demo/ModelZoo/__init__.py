@@ -14,9 +14,10 @@ from torch import nn
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.ModelZoo.checkpoints import MODEL_DIR, load_entry
+from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
 from CEM_Demo.ModelZoo.entries import ENTRIES
 from CEM_Demo.ModelZoo.padding import accept_any_size
-from CEM_Demo.ModelZoo.registry import Checkpoint, Entry, SizeRequirement, entries, find, is_numbered, register
+from CEM_Demo.ModelZoo.registry import PAIRED, Checkpoint, Entry, SizeRequirement, entries, find, is_numbered, register
 
 __all__ = [
     "MODEL_DIR",
@@ -25,6 +26,7 @@ __all__ = [
     "Checkpoint",
     "Entry",
     "SizeRequirement",
+    "at_scale",
     "build_network",
     "entries",
     "find",
@@ -94,13 +96,21 @@ def load_network(model_loading_name: str, task: str, factor: int = 4) -> nn.Modu
     Args:
         model_loading_name: ``Model`` (the published weights) or ``Model@Training``.
         task: SR, DN or DR.
-        factor: scale of an SR network.
+        factor: scale of an SR network; one of scale 1 gets the bicubically enlarged image.
 
     Raises:
         InputError: unknown name, missing checkpoint, or a checkpoint that does not fit the network.
     """
     name, training = split_name(model_loading_name)
-    return load_entry(build_network(name, task, factor, training=training), find(name, task), training)
+    entry = find(name, task)
+    net = load_entry(build_network(name, task, factor, training=training), entry, training)
+    return at_scale(net, entry, task, factor)
+
+
+def at_scale(net: nn.Module, entry: Entry, task: str, factor: int) -> nn.Module:
+    """The network of an entry; behind a bicubic enlargement where it is of scale 1 and the task wants ``factor``."""
+    enlarges = entry.scale == 1 and factor > 1 and task in ("SR", PAIRED)
+    return EnlargeFirst(net, factor).train(net.training) if enlarges else net
 
 
 def get_model(model_name: str, factor: int = 4, num_channels: int = 3) -> nn.Module:

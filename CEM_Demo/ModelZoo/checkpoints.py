@@ -22,6 +22,8 @@ MODEL_DIR = Path(__file__).parent / "models"
 PUBLISHED_AT = "https://github.com/J-FHu/CEM (its README links the authors' ModelZoo files)"
 
 # Keys under which training frameworks nest a state dict, the best weights first.
+# What training on several devices and torch.compile put before every key.
+PREFIXES = ("module.", "_orig_mod.")
 WRAPPERS = ("params_ema", "params", "state_dict")
 
 
@@ -108,7 +110,10 @@ def _fault(path: Path, complaint: str) -> str:
     if objects:
         return f"it holds objects of {objects[1]}, which is not run; save the network's state_dict() alone"
     if "TorchScript" in complaint:
-        return "it is a TorchScript program; save the network's state_dict() instead"
+        return (
+            "it is a TorchScript program; save the network's state_dict() instead, "
+            "or name it as code, {code: mine.pt}, where you trust it"
+        )
     return f"it is damaged, or of another format; {again}"
 
 
@@ -125,7 +130,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
-    """Strip the usual nesting (``params_ema``, ``params``, ``state_dict``) and the ``module.`` prefix."""
+    """Strip the usual nesting (``params_ema``, ``params``, ``state_dict``), and what wrappers put before every key."""
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -139,8 +144,9 @@ def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
             f"alone or under one of {known}"
         )
     state = {str(key): value for key, value in content.items()}
-    prefix = "module." if all(key.startswith("module.") for key in state) else ""
-    return {key.removeprefix(prefix): value for key, value in state.items()}
+    while prefix := next((prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in state)), None):
+        state = {key.removeprefix(prefix): value for key, value in state.items()}
+    return state
 
 
 def load_strictly(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:

@@ -5,12 +5,28 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from CEM_Demo.errors import InputError
 from CEM_Demo.ModelZoo.registry import SizeRequirement
 
 
 def padded_side(side: int, size: SizeRequirement) -> int:
     """The smallest accepted side (pixels) that holds ``side``."""
     return -(-max(side, size.minimum) // size.multiple) * size.multiple
+
+
+def padded_sides(height: int, width: int, size: SizeRequirement) -> tuple[int, int]:
+    """The smallest accepted height and width (pixels) that hold an image.
+
+    Raises:
+        InputError: the image is larger than the largest that is accepted.
+    """
+    if size.maximum is not None and max(height, width) > size.maximum:
+        raise InputError(
+            f"the network takes images of {size.maximum} x {size.maximum} pixels at most, not {width} x {height}; "
+            "take a smaller image"
+        )
+    sides = padded_side(height, size), padded_side(width, size)
+    return (max(sides), max(sides)) if size.square else sides
 
 
 def reflect_pad(image: Tensor, height: int, width: int) -> Tensor:
@@ -33,7 +49,7 @@ class _AnySize(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         height, width = image.shape[-2:]
-        padded = reflect_pad(image, padded_side(height, self.required_size), padded_side(width, self.required_size))
+        padded = reflect_pad(image, *padded_sides(height, width, self.required_size))
         restored = super().forward(padded)
         scale = restored.shape[-2] // padded.shape[-2]
         return restored[..., : height * scale, : width * scale]

@@ -42,10 +42,15 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class SizeRequirement:
-    """Input sides (pixels) a network accepts: multiples of ``multiple``, at least ``minimum``."""
+    """Input sides (pixels) a network accepts: multiples of ``multiple``, from ``minimum`` to ``maximum``.
+
+    ``square`` says that height and width must be the same.
+    """
 
     multiple: int = 1
     minimum: int = 1
+    square: bool = False
+    maximum: int | None = None
 
 
 @dataclass(frozen=True)
@@ -87,17 +92,36 @@ _ENTRIES: dict[str, Entry] = {}
 
 
 def register(entries: Iterable[Entry]) -> None:
-    """Add entries to the zoo.
+    """Add entries to the zoo, all of them or none.
+
+    The same entry may be added again, as happens when a cell of a notebook is run twice; a class that was defined
+    anew takes the place of the earlier one.
 
     Raises:
-        ValueError: a name is taken or a task unknown.
+        ValueError: a name is taken by another entry, or a task unknown.
     """
+    added: dict[str, Entry] = {}
     for entry in entries:
-        if entry.name in _ENTRIES:
+        known = added.get(entry.name) or _ENTRIES.get(entry.name)
+        if known is not None and not _is_same(known, entry):
             raise ValueError(f"the zoo already has an entry {entry.name}")
         if not set(entry.tasks) <= set(TASKS):
             raise ValueError(f"{entry.name}: tasks {entry.tasks} are not among {TASKS}")
-        _ENTRIES[entry.name] = entry
+        added[entry.name] = entry
+    _ENTRIES.update(added)
+
+
+def _is_same(known: Entry, entry: Entry) -> bool:
+    """Whether two entries differ in nothing, but that the code of one may have been run again."""
+    return replace(known, build=entry.build, told_by_weights=entry.told_by_weights) == entry and all(
+        _place(getattr(known, name)) == _place(getattr(entry, name)) for name in ("build", "told_by_weights")
+    )
+
+
+def _place(function: Callable[..., Any] | None) -> tuple[str, str] | Callable[..., Any] | None:
+    """The module and the name that a class or function has there; what has none stands for itself."""
+    name = getattr(function, "__qualname__", "<lambda>")
+    return function if "<lambda>" in name else (function.__module__, name)
 
 
 def entries(task: str | None = None) -> list[Entry]:

@@ -11,6 +11,7 @@ from CEM_Demo.user_code import split_code
 from CEM_Demo.wording import did_you_mean
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
+PROGRAM_SUFFIXES = (".pt", ".pth", ".ts", ".jit", ".torchscript")
 FORMS = "EDSR, EDSR@Demo, weights/mine.pth, my_net.py:MyNet, or {code: my_net.py:MyNet, weights: mine.pth}"
 
 
@@ -45,7 +46,16 @@ class OwnCode:
     output: str | int | None = None
 
 
-ModelSource = ZooModel | WeightsFile | OwnCode
+@dataclass(frozen=True)
+class Program:
+    """A TorchScript file, which holds a network's code and weights; ``output`` as of :class:`OwnCode`."""
+
+    label: str
+    file: Path
+    output: str | int | None = None
+
+
+ModelSource = ZooModel | WeightsFile | OwnCode | Program
 
 
 def parse_model(given: str | Mapping[str, Any]) -> ModelSource:
@@ -59,10 +69,20 @@ def parse_model(given: str | Mapping[str, Any]) -> ModelSource:
     _check_mapping(given)
     if "code" not in given:
         return WeightsFile(given.get("name", Path(given["weights"]).stem), Path(given["weights"]), given.get("model"))
+    if given["code"].lower().endswith(PROGRAM_SUFFIXES):
+        return _parse_program(given)
     code, attribute = split_code(given["code"])
     weights = Path(given["weights"]) if "weights" in given else None
     kwargs = given.get("kwargs", {})
     return OwnCode(given.get("name", attribute), code, attribute, weights, kwargs, given.get("output"))
+
+
+def _parse_program(given: Mapping[str, Any]) -> Program:
+    strangers = [key for key in ("weights", "kwargs") if key in given]
+    if strangers:
+        raise ValueError(f"{strangers[0]}: a TorchScript file needs none; give it alone, as code")
+    file = Path(given["code"])
+    return Program(given.get("name", file.stem), file, given.get("output"))
 
 
 def _parse_word(word: str) -> ModelSource:

@@ -18,6 +18,7 @@ from pydantic import (
 from CEM_Demo.config.model_sources import ModelSource, ZooModel, parse_model
 from CEM_Demo.config.safe_names import safe_file_name, safe_name
 from CEM_Demo.config.settings import (
+    AllowRandom,
     BatchSize,
     CoarseDraws,
     Confidence,
@@ -109,6 +110,7 @@ class Config(BaseModel):
     load_previous: Literal[0, 1] | bool = Field(description="1 goes on from what an earlier run left, 0 starts anew")
     tol: Tolerance
     seed: Seed = 0
+    allow_random: AllowRandom = 0
     device: Device = "auto"
     inference: InferenceKind = "auto"
     output_dir: str = Field(default=".", description="folder for all results (default: the current one)")

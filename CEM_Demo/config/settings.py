@@ -20,6 +20,10 @@ CoarseDraws = Annotated[Draws, Field(description="interventions on every block i
 FineDraws = Annotated[Draws, Field(description="interventions on every block that passes to the fine stage")]
 Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False, description="dB below which an effect counts as none")]
 Seed = Annotated[NotNegative, Field(description="of the draws of patches and of their noise (default 0)")]
+AllowRandom = Annotated[
+    Literal[0, 1] | bool,
+    Field(description="1 runs networks that draw random numbers, the same ones, by seed, in every pass"),
+]
 Device = Annotated[
     str,
     AfterValidator(check_device_name),
@@ -89,6 +93,7 @@ class Settings(BaseModel):
         coarse_num, fine_num: interventions on every block of a stage.
         tol: dB.
         seed: of the draws.
+        allow_random: whether a network may draw random numbers; it draws the same ones, by ``seed``, in every pass.
         bank: patches to intervene with; None takes the bundled ones.
         device: auto, cuda, cuda:1, mps or cpu.
         inference: auto, dense or incremental.
@@ -105,6 +110,7 @@ class Settings(BaseModel):
     fine_num: FineDraws = 50
     tol: Tolerance = 0.01
     seed: Seed = 0
+    allow_random: AllowRandom = 0
     bank: InstanceOf[PatchBank] | None = Field(default=None, description="patches, from load_bank(path)")
     device: Device = "auto"
     inference: InferenceKind = "auto"

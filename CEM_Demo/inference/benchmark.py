@@ -28,7 +28,7 @@ from CEM_Demo.inference.choice import Shared, choose_inference, is_cheaper
 from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.inference.incremental import IncrementalInference
 from CEM_Demo.method.patch_bank import load_bank
-from CEM_Demo.ModelZoo import build_network, load_network
+from CEM_Demo.ModelZoo import at_scale, build_network, find, load_network
 from CEM_Demo.tasks import Degradation, make_scene
 
 PACKAGE = Path(__file__).parents[1]
@@ -165,7 +165,7 @@ def _network(task: str, model: str, scale: int) -> nn.Module:
         except InputError:
             continue
     torch.manual_seed(0)
-    return build_network(model, task, scale).eval()
+    return at_scale(build_network(model, task, scale).eval(), find(model, task), task, scale)
 
 
 def _spread(incremental: IncrementalInference, sample: int) -> NDArray[np.int64]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import traceback
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
-from CEM_Demo.errors import InputError
+from CEM_Demo.errors import InputError, brief
 from CEM_Demo.images import UInt8Image
+from CEM_Demo.user_code import place_of
 
 
 def to_unit_range(values: Tensor) -> Tensor:
@@ -29,9 +27,11 @@ def check_network(
     try:
         with torch.inference_mode():
             output = net.to(device).eval()(image)
+    except InputError:
+        raise
     except Exception as error:  # a network is anybody's code
         height, width = degraded.shape[:2]
-        reason = f"{type(error).__name__}: {error} ({_place(error)})"
+        reason = f"{type(error).__name__}: {brief(error)} ({place_of(error)})"
         raise InputError(f"{name} fails on an input of {width} x {height} pixels: {reason}") from error
     if not isinstance(output, Tensor):
         kind = type(output).__name__
@@ -41,14 +41,6 @@ def check_network(
     if output.ndim != 4 or len(output) != 1:
         raise InputError(f"{name} returns {tuple(output.shape)} for {tuple(image.shape)}, not one image N x 3 x H x W")
     check_output(output[0], expected, name)
-
-
-def _place(error: Exception) -> str:
-    """The line that raised ``error``, or called the part of PyTorch that did."""
-    library = str(Path(torch.__file__).parent)
-    frames = traceback.extract_tb(error.__traceback__)
-    frame = next((frame for frame in reversed(frames) if not frame.filename.startswith(library)), frames[-1])
-    return f"{Path(frame.filename).name}, line {frame.lineno}"
 
 
 def check_output(output: Tensor, expected: tuple[int, int], name: str) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor, fx, nn
 from torch.export.graph_signature import OutputKind
 from torch.utils import _pytree as pytree
 
-from CEM_Demo.errors import InputError
+from CEM_Demo.errors import InputError, brief
+from CEM_Demo.inference.traces import without_traces
 
 Shape = tuple[int, ...]
 
@@ -34,6 +36,9 @@ SHAPE_ONLY = {
 # Operators that cut a tensor into a list of parts along one dimension.
 SPLITS = {"aten.split.Tensor", "aten.split_with_sizes.default", "aten.chunk.default"}
 
+# What only tensors of one layout in memory can be seen as.
+VIEWS = {"aten::view", "aten::_unsafe_view"}
+
 
 @dataclass(frozen=True)
 class Value:
@@ -53,6 +58,7 @@ class Node:
         inputs: numbers of the nodes among the arguments, in their order.
         shape: for one image (leading dimension 1); None where the operator returns something else than a tensor.
         constant: the tensor, where it does not depend on the image.
+        dtype: of the tensor.
     """
 
     name: str
@@ -61,6 +67,7 @@ class Node:
     inputs: tuple[int, ...] = ()
     shape: Shape | None = None
     constant: Tensor | None = None
+    dtype: torch.dtype = torch.float32
 
     @property
     def is_map(self) -> bool:
@@ -105,19 +112,37 @@ def export_graph(net: nn.Module, height: int, width: int, device: torch.device) 
     """The graph of ``net``, on ``device`` and in evaluation mode, for images of ``height`` x ``width``.
 
     Raises:
-        InputError: torch.export cannot flatten the network, or it returns more than one tensor.
+        InputError: torch.export cannot flatten the network, it returns more than one tensor, or draws random numbers.
     """
     image = torch.zeros(1, 3, height, width, device=device)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), without_traces(net):
             program = torch.export.export(net, (image,))
             if not all(_is_pure(traced) for traced in program.graph.nodes):
                 # The empty table decomposes nothing; it makes in-place operators pure.
                 program = program.run_decompositions({})
     except Exception as error:  # export raises whatever the traced code makes fail
-        raise InputError(f"torch.export cannot flatten {type(net).__name__}: {error}") from error
+        raise InputError(f"torch.export cannot flatten {type(net).__name__}: {brief(error)}") from error
+    name = type(net).__name__
+    for traced in program.graph.nodes:
+        _check_operator(traced, name)
     with torch.no_grad():
-        return _without_unused(_flatten(program, type(net).__name__))
+        return _without_unused(_flatten(program, name))
+
+
+def _check_operator(traced: fx.Node, name: str) -> None:
+    """Raises InputError where no list of operators stands for the network."""
+    target = traced.target
+    if isinstance(target, torch._ops.OpOverload):
+        if _draws(target, _named_arguments(traced)):
+            raise InputError(f"{name} draws random numbers ({target}); its operators cannot be run one by one")
+        if target is torch.ops.aten.as_strided.default:
+            raise InputError(f"{name} reads tensors as they lie in memory ({target}), where windows lie otherwise")
+    elif traced.op == "get_attr" or isinstance(target, torch._ops.HigherOrderOperator):
+        raise InputError(f"torch.export cannot flatten {name}: {target} has operators of its own")
+    value = traced.meta.get("val")
+    if isinstance(value, Tensor) and not all(isinstance(side, int) for side in value.shape):
+        raise InputError(f"torch.export cannot flatten {name}: the size of what {target} gives depends on the image")
 
 
 def _is_pure(traced: fx.Node) -> bool:
@@ -143,10 +168,9 @@ def _flatten(program: torch.export.ExportedProgram, name: str) -> Graph:
         if traced.op == "output":
             continue
         if traced.op == "placeholder" and traced.name in given:
-            tensor = tensors[given[traced.name]].detach()
-            node = Node("constant", torch.clone, shape=tuple(tensor.shape), constant=tensor)
+            node = _constant(tensors[given[traced.name]].detach())
         elif traced.op == "placeholder":
-            node = Node("image", torch.clone, shape=_shape(traced))
+            node = Node("image", torch.clone, shape=_shape(traced), dtype=_dtype(traced))
         else:
             if traced.target is operator.getitem and traced.args[0].name in normalised:
                 numbers[traced.name] = numbers[traced.args[0].name]
@@ -161,9 +185,32 @@ def _flatten(program: torch.export.ExportedProgram, name: str) -> Graph:
     return Graph(tuple(nodes), numbers[signature.user_inputs[0]], numbers[outputs[0]])  # type: ignore[index]
 
 
+def _named_arguments(traced: fx.Node) -> dict[str, Any]:
+    """The arguments of an operator by the names of its schema, defaults included."""
+    schema = traced.target._schema  # type: ignore[union-attr]
+    arguments = {argument.name: argument.default_value for argument in schema.arguments}
+    return arguments | dict(zip(arguments, traced.args, strict=False)) | dict(traced.kwargs)
+
+
+def _draws(target: torch._ops.OpOverload, arguments: dict[str, Any]) -> bool:
+    """Whether an operator draws random numbers; dropout, and attention with it, do so in training only."""
+    may_draw = torch.Tag.nondeterministic_seeded in target.tags or "dropout" in f"{target} {list(arguments)}"
+    training = arguments.get("train", arguments.get("training", True))
+    return may_draw and bool(training) and arguments.get("p", arguments.get("dropout_p", 1)) != 0
+
+
+def _constant(tensor: Tensor) -> Node:
+    return Node("constant", torch.clone, shape=tuple(tensor.shape), constant=tensor, dtype=tensor.dtype)
+
+
 def _shape(traced: fx.Node) -> Shape | None:
     value = traced.meta.get("val")
     return tuple(value.shape) if isinstance(value, Tensor) else None
+
+
+def _dtype(traced: fx.Node) -> torch.dtype:
+    value = traced.meta.get("val")
+    return value.dtype if isinstance(value, Tensor) else torch.float32
 
 
 def _operator(traced: fx.Node, numbers: dict[str, int]) -> Node:
@@ -176,11 +223,16 @@ def _operator(traced: fx.Node, numbers: dict[str, int]) -> Node:
         source, index = traced.args
         arguments = {"source": source, "index": index}
         name, target = "getitem", _item
+    elif callable(target) and not isinstance(target, torch._ops.OpOverload):
+        # Arithmetic on numbers, in Python's own functions, which take no names.
+        arguments = {str(place): argument for place, argument in enumerate(traced.args)}
+        name, target = f"python::{getattr(target, '__name__', target)}", partial(_call, target)
     else:
-        schema = target._schema  # type: ignore[union-attr]
-        name = schema.name
-        arguments = {argument.name: argument.default_value for argument in schema.arguments}
-        arguments |= dict(zip(arguments, traced.args, strict=False)) | dict(traced.kwargs)
+        name, arguments = target._schema.name, _named_arguments(traced)  # type: ignore[union-attr]
+        if name in VIEWS:
+            # A view is of one layout in memory; windows lie otherwise.
+            arguments = {"self": arguments["self"], "shape": arguments["size"]}
+            name, target = "aten::reshape", torch.ops.aten.reshape.default
     inputs: list[int] = []
 
     def referenced(argument: Any) -> Any:
@@ -190,7 +242,12 @@ def _operator(traced: fx.Node, numbers: dict[str, int]) -> Node:
         return argument
 
     arguments = pytree.tree_map(referenced, arguments, is_leaf=lambda leaf: isinstance(leaf, fx.Node))
-    return Node(name, target, arguments, tuple(inputs), _shape(traced))  # type: ignore[arg-type]
+    return Node(name, target, arguments, tuple(inputs), _shape(traced), dtype=_dtype(traced))  # type: ignore[arg-type]
+
+
+def _call(function: Callable[..., Any], **arguments: Any) -> Any:
+    """Call a function that takes no names with its arguments in their order."""
+    return function(*arguments.values())
 
 
 def _slice_of_split(traced: fx.Node) -> dict[str, Any]:
@@ -213,7 +270,8 @@ def _batch_norm(node: Node, traced: fx.Node) -> Node:
     def normalise(**arguments: Any) -> Tensor:
         return torch.ops.aten._native_batch_norm_legit_no_training.default(**arguments)[0]
 
-    return Node("aten::batch_norm", normalise, node.arguments, node.inputs, tuple(traced.meta["val"][0].shape))
+    first = traced.meta["val"][0]
+    return Node("aten::batch_norm", normalise, node.arguments, node.inputs, tuple(first.shape), dtype=first.dtype)
 
 
 def _folded(node: Node, nodes: list[Node], traced: fx.Node) -> Node:
@@ -225,7 +283,7 @@ def _folded(node: Node, nodes: list[Node], traced: fx.Node) -> Node:
         known = [blank.expand(nodes[number].shape or ()) for number in node.inputs]
     if node.shape is None or any(tensor is None for tensor in known):
         return node
-    return Node("constant", torch.clone, shape=node.shape, constant=node.compute(known))
+    return _constant(node.compute(known))
 
 
 def _without_unused(graph: Graph) -> Graph:
@@ -243,7 +301,7 @@ def _without_unused(graph: Graph) -> Graph:
             is_leaf=lambda leaf: isinstance(leaf, Value),
         )
         inputs = tuple(numbers[number] for number in node.inputs)
-        return Node(node.name, node.target, arguments, inputs, node.shape, node.constant)
+        return replace(node, arguments=arguments, inputs=inputs)
 
     nodes = tuple(renumbered(graph.nodes[number]) for number in sorted(used))
     return Graph(nodes, numbers[graph.image], numbers[graph.output])

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from CEM_Demo.errors import InputError, brief
 from CEM_Demo.geometry import ROI, Grid
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.baseline import rows_in_strip, run_in_strips, run_whole
@@ -30,6 +31,8 @@ ROIS_BYTES = BATCH_SIZE * 4 * 3 * 64**2
 BYTES_PER_STEP = {"cpu": 1 << 22, "cuda": 1 << 30, "mps": 1 << 28}
 # Steps of blocks that are held ready for more draws; of some 2 KiB each.
 MOST_STEPS = 20_000
+# What the order of additions may move a value by, relative to the largest one.
+TRACED_OTHERWISE = 1e-3
 # What the untouched image may take on its way at once; a larger one goes in strips of half as much.
 BASELINE_BYTES = {"cpu": 1 << 30, "cuda": 1 << 34, "mps": 1 << 32}
 # Tensors of the size of the largest one that are alive at a time: a step's input, its window of it, its output.
@@ -95,15 +98,26 @@ class IncrementalInference:
         if self._output is None:
             with torch.inference_mode():
                 self._output, self._kept = self._run_baseline()
+                if not self._in_strips:
+                    self._check(self._output)
         return self._output[0].float()
+
+    def _check(self, output: Tensor) -> None:
+        """Raises InputError where the operators give another image than the network that they were traced from."""
+        expected = self._net(self.image)
+        if (output - expected).abs().max() > TRACED_OTHERWISE * max(1.0, float(expected.abs().max())):
+            raise InputError(
+                f"torch.export traces {type(self._net).__name__} into something else: what it computes depends on the "
+                "image by other ways than tensors; set inference: dense"
+            )
 
     def _run_baseline(self) -> tuple[Tensor, Values]:
         if not self._in_strips:
             try:
                 return run_whole(self.reach, self.image)
-            except RuntimeError as error:
-                if not is_out_of_memory(error):
-                    raise
+            except Exception as error:  # an operator of anybody's
+                if not isinstance(error, RuntimeError) or not is_out_of_memory(error):
+                    raise _failed(self._net, error) from error
             if not self.reach.is_local:
                 raise no_memory(self.device)
             self._halving.give_way()
@@ -201,7 +215,12 @@ class IncrementalInference:
         height, width = steps.block.sides
         with torch.inference_mode():
             inside = torch.from_numpy(np.ascontiguousarray(pixels[:, :height, :width])).to(self.device)
-            return steps(to_unit_range(inside).permute(0, 3, 1, 2), self.reach.graph).float()
+            try:
+                return steps(to_unit_range(inside).permute(0, 3, 1, 2), self.reach.graph).float()
+            except Exception as error:  # an operator of anybody's
+                if isinstance(error, RuntimeError) and is_out_of_memory(error):
+                    raise
+                raise _failed(self._net, error) from error
 
     @property
     def _workers(self) -> int:
@@ -232,6 +251,11 @@ class IncrementalInference:
 
     def _windows(self, corners: NDArray[np.int64], sides: tuple[int, int]) -> Windows:
         return block_windows(corners, sides, (self.grid.height, self.grid.width))
+
+
+def _failed(net: nn.Module, error: Exception) -> InputError:
+    """What to say where an operator runs within the network, but not on windows."""
+    return InputError(f"incremental inference fails on {type(net).__name__}: {brief(error)}; set inference: dense")
 
 
 def _box(roi: ROI) -> Box:

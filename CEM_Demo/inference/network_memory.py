@@ -10,14 +10,18 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from CEM_Demo.errors import InputError
+from CEM_Demo.inference.traces import without_traces
 
 CONVOLUTIONS = {torch.ops.aten.convolution, torch.ops.aten._convolution, torch.ops.aten.conv2d}
 Result = TypeVar("Result")
 
+# Of the image on which a network is measured (pixels), which holds whole windows of all usual sizes.
+MEASURED_SIDE = 128
 # Convolutions on CPUs copy their maps into a layout of blocks of so many channels.
 CHANNELS_PER_BLOCK = 16
 
@@ -25,12 +29,22 @@ CHANNELS_PER_BLOCK = 16
 def forward_bytes(net: nn.Module, height: int, width: int) -> int:
     """How much memory one image of ``height`` x ``width`` takes on its way through ``net``, its weights aside.
 
-    Found without computing: the network runs on shapes alone, and what is alive at a time is added up.
+    Found without computing: the network runs on shapes alone, and what is alive at a time is added up. A network whose
+    forward asks for values, as ``.item()`` does, is measured on a small image instead.
     """
-    with torch.inference_mode(), torch.device("meta"), _Alive() as alive:
-        weights = {key: value.to("meta") for key, value in (*net.named_parameters(), *net.named_buffers())}
-        alive.forget()
-        torch.func.functional_call(net, weights, (torch.empty(1, 3, height, width),))
+    try:
+        # Weights and other tensors of the network's are taken for shapes as well, wherever they are.
+        with without_traces(net), FakeTensorMode(allow_non_fake_inputs=True):
+            return _most_alive(net, height, width)
+    except Exception:  # a network is anybody's code
+        rows, columns = min(height, MEASURED_SIDE), min(width, MEASURED_SIDE)
+        return math.ceil(_most_alive(net, rows, columns) * (height * width) / (rows * columns))
+
+
+def _most_alive(net: nn.Module, height: int, width: int) -> int:
+    device = next((weight.device for weight in net.parameters()), torch.device("cpu"))
+    with torch.no_grad(), _Alive() as alive:
+        net(torch.zeros(1, 3, height, width, device=device))
     return alive.most
 
 
@@ -39,10 +53,6 @@ class _Alive(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.forget()
-
-    def forget(self) -> None:
-        """Count only what is made from now on."""
         self.now = self.most = 0
         self._known: weakref.WeakSet[torch.UntypedStorage] = weakref.WeakSet()
 

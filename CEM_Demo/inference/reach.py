@@ -127,7 +127,10 @@ def work_windows(reach: Reach, changed: Windows) -> list[Windows]:
 
 
 def _multiply_adds(graph: Graph, number: int, rule: Rule | None) -> float:
-    """Of a node on whole maps; counted by PyTorch, without computing, where there is no rule."""
+    """Of a node on whole maps; counted by PyTorch, without computing, where there is no rule.
+
+    What cannot be counted so counts as none: PyTorch counts convolutions and matrix products only.
+    """
     node = graph.nodes[number]
     if node.constant is not None or number == graph.image or not node.inputs:
         return 0.0
@@ -136,9 +139,12 @@ def _multiply_adds(graph: Graph, number: int, rule: Rule | None) -> float:
     sources = [graph.nodes[source] for source in node.inputs]
     if any(source.shape is None for source in sources):
         return 0.0
-    with FlopCounterMode(display=False) as counter:
-        shapes = [source.shape or () for source in sources]
-        node.compute([torch.empty(shape, device="meta") for shape in shapes])
+    inputs = [torch.empty(source.shape or (), dtype=source.dtype, device="meta") for source in sources]
+    try:
+        with FlopCounterMode(display=False) as counter:
+            node.compute(inputs)
+    except Exception:  # an operator of anybody's, or one that needs values
+        return 0.0
     return counter.get_total_flops() / 2
 
 

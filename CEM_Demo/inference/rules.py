@@ -77,6 +77,8 @@ def pointwise(node: Node, inputs: list[Node]) -> Rule | None:
         return None
     if node.name in WEIGHTED and any(source.constant is None for source in inputs[1:]):
         return None
+    if node.arguments.get("training"):
+        return None  # batch norm by the statistics of the batch itself
     sizes = [image_size(source.shape) for source in inputs]
     spread = [np.array([side == 1 < full for side, full in zip(size, node.size, strict=True)]) for size in sizes]
 

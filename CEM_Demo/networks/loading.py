@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from CEM_Demo.config.model_sources import ModelSource, OwnCode, WeightsFile, ZooModel
+from CEM_Demo.config.model_sources import ModelSource, OwnCode, Program, WeightsFile, ZooModel
 from CEM_Demo.errors import InputError, about
 from CEM_Demo.files import is_file
 from CEM_Demo.ModelZoo import find, load_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import checkpoint_path, load_strictly, read_state_dict, sha256_of
-from CEM_Demo.ModelZoo.padding import accept_any_size
 from CEM_Demo.ModelZoo.registry import SizeRequirement, check_scale
-from CEM_Demo.networks.enlarging import EnlargeFirst
+from CEM_Demo.networks.adapting import ImageOutput
+from CEM_Demo.networks.fitting import blaming_the_network, check_facts, fit, remarks
 from CEM_Demo.networks.identification import Match, identify, with_values
-from CEM_Demo.networks.own_code import ImageOutput, build_own, weights_digest
-from CEM_Demo.networks.probing import Facts, PerChannel, probe
+from CEM_Demo.networks.own_code import build_own, weights_digest
+from CEM_Demo.networks.probing import Facts, examine, probe
+from CEM_Demo.networks.programs import load_program
 from CEM_Demo.networks.spandrel_models import load_with_spandrel
 from CEM_Demo.user_code import UserCode, blaming, load_user_code
 
@@ -53,8 +54,11 @@ class Known:
     facts: Facts
 
 
-def resolve(source: ModelSource, task: str, scale: int) -> Model:
+def resolve(source: ModelSource, task: str, scale: int, random_seed: int | None = None) -> Model:
     """Find a model, check that it can be run at this scale, and say in one line what it is if it is not the zoo's.
+
+    Args:
+        random_seed: of what a network draws in every pass; None where it may not draw.
 
     Raises:
         InputError: it cannot; the message names the model and what would mend it.
@@ -63,27 +67,22 @@ def resolve(source: ModelSource, task: str, scale: int) -> Model:
         name, training = split_name(source.label)
         entry = find(name, task)
         check_scale(entry, training, task, scale)
-        return Model(partial(_load_from_zoo, source.label, task, scale), checkpoint_path(entry, training))
+        return Model(partial(load_network, source.label, task, scale), checkpoint_path(entry, training))
     with about(f"Modellist: {source.label}"):
         if isinstance(source, WeightsFile):
-            return _resolve_file(source, task, scale)
-        return _resolve_code(source, task, scale)
+            return _resolve_file(source, task, scale, random_seed)
+        if isinstance(source, Program):
+            return _resolve_program(source, task, scale, random_seed)
+        return _resolve_code(source, task, scale, random_seed)
 
 
-def _load_from_zoo(label: str, task: str, scale: int) -> nn.Module:
-    """In super-resolution, a network of scale 1 gets the bicubically enlarged image."""
-    net = load_network(label, task, scale)
-    entry = find(split_name(label)[0], task)
-    return EnlargeFirst(net, scale) if scale > 1 and entry.scale == 1 else net
-
-
-def _resolve_file(source: WeightsFile, task: str, scale: int) -> Model:
+def _resolve_file(source: WeightsFile, task: str, scale: int, random_seed: int | None) -> Model:
     known, build = _identify_file(source, task, scale)
-    _check_scale(known.facts, task, scale)
+    check_facts(known.facts, task, scale, random_seed)
     print(describe(source.label, known, scale, f"from {source.weights}"))
 
     def load() -> nn.Module:
-        return _fit(replace(known, net=build(read_state_dict(source.weights)).net), scale)
+        return fit(build(read_state_dict(source.weights)), known.facts, scale, random_seed)
 
     return Model(load, source.weights, {"architecture": known.architecture})
 
@@ -100,47 +99,65 @@ def describe_file(path: Path, task: str) -> str:
     return describe(path.stem, known, known.facts.scale, f"from {path}")
 
 
-def _identify_file(source: WeightsFile, task: str, scale: int) -> tuple[Known, Callable[[Mapping[str, Tensor]], Known]]:
+def _identify_file(
+    source: WeightsFile, task: str, scale: int
+) -> tuple[Known, Callable[[Mapping[str, Tensor]], nn.Module]]:
     """The network of a file, of the zoo, else of spandrel; and what builds it again from its state dict."""
     if not is_file(source.weights):
         raise InputError(f"there is no file {source.weights}")
     state = read_state_dict(source.weights)
     match = identify(state, scale, task, source.model)
-    if match is None and source.model is not None:
+    if match is not None:
+        match = with_values(match, state)
+        net = _build_match(match, state)
+        return Known(net, match.name, _facts_of(match, net)), partial(_build_match, match)
+    if source.model is not None:
         raise InputError(
             f"{source.weights} does not have the keys and shapes of {source.model}, of whatever width, depth and scale"
         )
-    build = partial(_build_known, match) if match else _build_with_spandrel
-    return build(state), build
+    model = load_with_spandrel(state)
+    with about(f"it is {model.architecture}"), blaming_the_network():
+        facts = probe(model.net, model.size)
+    return Known(model.net, model.architecture, facts), lambda state: load_with_spandrel(state).net
 
 
-def _build_known(match: Match, state: Mapping[str, Tensor]) -> Known:
-    match = with_values(match, state)
+def _build_match(match: Match, state: Mapping[str, Tensor]) -> nn.Module:
     net = match.entry.build(**match.arguments)
     load_strictly(net, state, match.name)
-    net.eval()
+    return net.eval()
+
+
+def _facts_of(match: Match, net: nn.Module) -> Facts:
     # The sides that a network takes may depend on its scale.
     as_entered = match.entry.scale in (None, match.scale) or match.entry.size == SizeRequirement()
     size = match.entry.size if as_entered else probe(net).size
-    return Known(net, match.name, Facts(match.arguments.get("channels", 3), match.scale, size))
+    return Facts(match.arguments.get("channels", 3), match.scale, size)
 
 
-def _build_with_spandrel(state: Mapping[str, Tensor]) -> Known:
-    model = load_with_spandrel(state)
-    return Known(model.net.eval(), model.architecture, Facts(model.channels, model.scale, model.size))
+def _resolve_program(source: Program, task: str, scale: int, random_seed: int | None) -> Model:
+    net = load_program(source)
+    with blaming_the_network():
+        facts = examine(net)
+    check_facts(facts, task, scale, random_seed)
+    print(describe(source.label, Known(net, "TorchScript", facts), scale, f"from {source.file}"))
+
+    def load() -> nn.Module:
+        return fit(load_program(source), facts, scale, random_seed)
+
+    return Model(load, source.file, {"architecture": "TorchScript", "output": source.output})
 
 
-def _resolve_code(source: OwnCode, task: str, scale: int) -> Model:
+def _resolve_code(source: OwnCode, task: str, scale: int, random_seed: int | None) -> Model:
     factory = load_user_code(source.code, source.attribute)
     net = _build_code(source, factory)
     with blaming(source.code, factory.value):
-        facts = probe(net)
-    _check_scale(facts, task, scale)
+        facts = examine(net)
+    check_facts(facts, task, scale, random_seed)
     known = Known(net, f"{source.attribute} of {source.code}", facts)
     print(describe(source.label, known, scale, f"from {source.weights}" if source.weights else "weights of its own"))
 
     def load() -> nn.Module:
-        return _fit(replace(known, net=_build_code(source, factory)), scale)
+        return fit(_build_code(source, factory), facts, scale, random_seed)
 
     origin = {
         "architecture": source.attribute,
@@ -157,35 +174,14 @@ def _build_code(source: OwnCode, factory: UserCode) -> nn.Module:
     if source.weights:
         if not is_file(source.weights):
             raise InputError(f"there is no file {source.weights}")
+        if not isinstance(net, nn.Module):
+            raise InputError(f"{source.attribute} of {source.code} is no torch.nn.Module, so it takes no weights")
         load_strictly(net, read_state_dict(source.weights), f"{source.attribute} of {source.code}")
     return ImageOutput(net, source.output).eval()
 
 
-def _check_scale(facts: Facts, task: str, scale: int) -> None:
-    if facts.scale in (1, scale):
-        return
-    if task in ("DN", "DR"):
-        raise InputError(f"its output is {facts.scale} times as large as its input; task {task} needs the same size")
-    raise InputError(f"its scale is {facts.scale}, not {scale}; set sr: {facts.scale}")
-
-
-def _fit(known: Known, scale: int) -> nn.Module:
-    """The network for colour images of any size, at a run's scale."""
-    net = accept_any_size(known.net, known.facts.size)
-    if known.facts.channels == 1:
-        net = PerChannel(net)
-    return EnlargeFirst(net, scale) if scale > 1 and known.facts.scale == 1 else net
-
-
 def describe(label: str, known: Known, scale: int, origin: str) -> str:
     """A network in one line: ``mine: EDSR-64-16, x4, 1,517,595 parameters, from weights/mine.pth``."""
-    facts = known.facts
     parameters = sum(weight.numel() for weight in known.net.parameters())
-    parts = [known.architecture, f"x{facts.scale}", f"{parameters:,} parameters", origin]
-    if facts.channels == 1:
-        parts.append("grey, run on each colour channel")
-    if facts.size != SizeRequirement():
-        parts.append(f"sides padded to multiples of {facts.size.multiple}, at least {facts.size.minimum}")
-    if scale > 1 and facts.scale == 1:
-        parts.append("on the bicubically enlarged image")
-    return f"{label}: {', '.join(parts)}"
+    parts = [known.architecture, f"x{known.facts.scale}", f"{parameters:,} parameters", origin]
+    return f"{label}: {', '.join([*parts, *remarks(known.facts, scale)])}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,43 +12,38 @@ import torch
 from torch import Tensor, nn
 
 from CEM_Demo.errors import InputError
+from CEM_Demo.networks.fitting import unwrap
+from CEM_Demo.networks.randomness import seeded
 from CEM_Demo.user_code import blaming
 
 
-class ImageOutput(nn.Module):
-    """A network that returns the image alone, out of whatever ``net`` returns.
+def build_own(make: Any, kwargs: Mapping[str, Any], code: Path) -> Callable[[Tensor], Any]:
+    """Make the network, always from the same random state, so that untrained weights are the same each time.
 
     Args:
-        net: maps N x C x H x W to an image, or to a list, tuple or dictionary with one in it.
-        output: the image's key or number there; None for the last one.
-    """
-
-    def __init__(self, net: nn.Module, output: str | int | None) -> None:
-        super().__init__()
-        self.net = net
-        self.output = output
-
-    def forward(self, image: Tensor) -> Tensor:
-        returned = self.net(image)
-        if isinstance(returned, Tensor):
-            return returned
-        if isinstance(returned, Mapping):
-            return returned[next(reversed(returned)) if self.output is None else self.output]
-        return returned[-1 if self.output is None else self.output]
-
-
-def build_own(make: Any, kwargs: Mapping[str, Any], code: Path) -> nn.Module:
-    """Make the network, always from the same random state, so that untrained weights are the same each time.
+        make: a class or function that gives a network; or the network itself: a module, or a function of an image.
 
     Raises:
         InputError: it fails, or gives no network.
     """
-    with blaming(code, make), torch.random.fork_rng():
-        torch.manual_seed(0)
-        net = make if isinstance(make, nn.Module) else make(**kwargs)
-    if not isinstance(net, nn.Module):
-        raise InputError(f"{code} gives a {type(net).__name__}, not a network (torch.nn.Module)")
-    return net
+    if isinstance(make, nn.Module) or _takes_an_image(make, kwargs):
+        return unwrap(make)
+    with blaming(code, make), seeded(0):
+        net = make(**kwargs)
+    if not callable(net):
+        raise InputError(f"{code} gives a {type(net).__name__}, not a network (torch.nn.Module or another function)")
+    return unwrap(net)
+
+
+def _takes_an_image(make: Any, kwargs: Mapping[str, Any]) -> bool:
+    """Whether a function asks for one argument more than it is given: the image."""
+    if kwargs or isinstance(make, type):
+        return False
+    try:
+        needed = [given for given in inspect.signature(make).parameters.values() if given.default is given.empty]
+    except (TypeError, ValueError):
+        return False
+    return len(needed) == 1 and needed[0].kind in (needed[0].POSITIONAL_ONLY, needed[0].POSITIONAL_OR_KEYWORD)
 
 
 def weights_digest(net: nn.Module) -> str:

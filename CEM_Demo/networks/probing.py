@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import copy
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.ModelZoo.registry import SizeRequirement
+from CEM_Demo.networks.adapting import OnRange
+from CEM_Demo.networks.randomness import seeded
 
-# Between them, multiples of all that networks usually ask for: powers of two, windows of 3, 5, 6, 7, 12 pixels.
-SIDES = (64, 48, 60, 56, 128, 256)
+# Between the first of them, multiples of all that networks usually ask for: powers of two, windows of 3, 5, 6, 7, 12
+# pixels. Networks of one size have one of the others, too.
+SIDES = (64, 48, 60, 56, 128, 256, 96, 32, 192, 224, 512)
+# At least so large (pixels) is an image on which a stated size is tried.
+TRIAL_SIDE = 48
 # Restored images stay near 0..1, and untrained networks within a few units; 0..255 goes far beyond.
 LARGEST_VALUE = 20.0
+# Root mean squared errors (of 1) of a smooth image, which any restorer gives back on its own range of values.
+NEAR, FAR = 0.02, 0.06
+# What the order of additions may move a value by, relative to the largest one.
+ROUNDING = 1e-4
+
+
+class Range(NamedTuple):
+    """The values of images."""
+
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.low:g}..{self.high:g}"
+
+
+UNIT = Range(0, 1)
+RANGES = (Range(0, 255), Range(-1, 1))
 
 
 @dataclass(frozen=True)
@@ -25,53 +51,88 @@ class Facts:
         channels: of the images that it takes and gives: 3, or 1 for a grey one.
         scale: output side over input side.
         size: the sides of input images that it accepts.
+        values: of the images that it takes and gives.
+        likely_values: those that it may be meant to take and give, if they are others.
+        one_by_one: whether it must get the images of a batch one at a time.
+        draws: whether it draws random numbers.
+        single_precision: whether its weights, of another precision, must be turned into float32.
     """
 
     channels: int
     scale: int
     size: SizeRequirement
+    values: Range = UNIT
+    likely_values: Range | None = None
+    one_by_one: bool = False
+    draws: bool = False
+    single_precision: bool = False
 
 
-class PerChannel(nn.Module):
-    """A grey network applied to red, green and blue alike."""
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, image: Tensor) -> Tensor:
-        count, channels, height, width = image.shape
-        restored = self.net(image.reshape(count * channels, 1, height, width))
-        return restored.reshape(count, channels, *restored.shape[-2:])
-
-
-def probe(net: nn.Module) -> Facts:
-    """Find out what a network takes and gives; it is in evaluation mode, on the CPU.
+def examine(net: nn.Module) -> Facts:
+    """Find out what a network takes and gives, on the CPU; in single precision, or on a GPU, where it asks for that.
 
     Raises:
-        InputError: it gives no image of a whole multiple of the input's size in about 0..1, or accepts one size only.
+        InputError: it gives no image of a whole multiple of the input's size, or keeps something from pass to pass.
         Exception: whatever the network raises where no image can be restored.
     """
-    channels, side, output = _first_output(net)
+    try:
+        return probe(net)
+    except InputError:
+        raise
+    except Exception:
+        if any(weight.is_floating_point() and weight.dtype != torch.float32 for weight in net.parameters()):
+            return replace(probe(copy_in_single_precision(net)), single_precision=True)
+        if not torch.cuda.is_available():
+            raise
+    return probe(net.to("cuda"))
+
+
+def copy_in_single_precision(net: nn.Module) -> nn.Module:
+    """A copy of a network whose weights are float32; the network itself may be in use elsewhere."""
+    return copy.deepcopy(net).float()
+
+
+def probe(net: nn.Module, size: SizeRequirement | None = None) -> Facts:
+    """Find out what a network takes and gives; it is in evaluation mode.
+
+    Args:
+        size: what a library says of the sides that a network of its takes, which works on 0..1; it is tried, and found
+            anew if it is not so.
+
+    Raises:
+        InputError: it gives no image of a whole multiple of the input's size, or keeps something from pass to pass.
+        Exception: whatever the network raises where no image can be restored.
+    """
+    channels, side, output = _first_output(net, [_trial_sides(size)[0][0], *SIDES] if size else SIDES)
     scale = check_image(output, channels, side)
-    if _run(net, channels, side, side, count=2).shape != (2, *output.shape[1:]):
-        raise InputError("it restores one image at a time; let it take a batch, N x C x H x W")
+    draws = _draws(net, channels, side, output)
+    values, likely = (UNIT, None) if size else _range_of(net, channels, side, output, scale)
+    on_range = net if values == UNIT else OnRange(net, *values)
+    one_by_one = draws or _mixes(on_range, channels, side)
 
     def accepts(height: int, width: int) -> bool:
         try:
-            restored = _run(net, channels, height, width)
+            restored = _run(on_range, waves(channels, height, width))
         except Exception:
             return False
         return restored.shape == (1, channels, height * scale, width * scale) and bool(restored.isfinite().all())
 
-    return Facts(channels, scale, find_size(accepts, side))
+    known = size is not None and all(accepts(*sides) for sides in _trial_sides(size))
+    found = size if known and size else find_size(accepts, side)
+    return Facts(channels, scale, found, values, likely, one_by_one, draws)
+
+
+def _trial_sides(size: SizeRequirement) -> list[tuple[int, int]]:
+    """The smallest sizes that meet a requirement: square and, where that is allowed, wider than high."""
+    least = -(-max(size.minimum, TRIAL_SIDE) // size.multiple) * size.multiple
+    return [(least, least), (least, least + (0 if size.square else size.multiple))]
 
 
 def check_image(output: object, channels: int, side: int) -> int:
     """The scale of a network, from what it gives for an image of ``side`` x ``side`` pixels.
 
     Raises:
-        InputError: that is no image in about 0..1.
+        InputError: that is no image.
     """
     if not isinstance(output, Tensor):
         raise InputError(
@@ -85,24 +146,18 @@ def check_image(output: object, channels: int, side: int) -> int:
             f"it returns {tuple(output.shape)} for an image of {(1, channels, side, side)}; "
             "height and width should be 1, 2, 3 ... times as large"
         )
-    largest = output.abs().max().item()
     if not output.isfinite().all():
         raise InputError("it returns NaN or infinite values; check its weights")
-    if largest > LARGEST_VALUE:
-        raise InputError(
-            f"it returns values up to {largest:.0f} for an image in 0..1; where it works on 0..255, "
-            "multiply its input and divide its output by 255"
-        )
     return height // side
 
 
-def _first_output(net: nn.Module) -> tuple[int, int, Tensor]:
+def _first_output(net: nn.Module, sides: Sequence[int]) -> tuple[int, int, Tensor]:
     """The channels and side of an image that the network takes, and what it gives for that."""
     failure: Exception | None = None
     for channels in (3, 1):
-        for side in SIDES:
+        for side in sides:
             try:
-                return channels, side, _run(net, channels, side, side)
+                return channels, side, _run(net, waves(channels, side, side))
             except InputError:
                 raise
             except Exception as error:
@@ -111,18 +166,74 @@ def _first_output(net: nn.Module) -> tuple[int, int, Tensor]:
     raise failure
 
 
-def find_size(accepts: Callable[[int, int], bool], side: int) -> SizeRequirement:
-    """The sides that a network accepts, given one of them: the smallest multiple and the smallest of its multiples.
+def _draws(net: nn.Module, channels: int, side: int, output: Tensor) -> bool:
+    """Whether another seed gives another image.
 
     Raises:
-        InputError: it accepts this one side only, or square images only.
+        InputError: the same seed does, too.
     """
+    image = waves(channels, side, side)
+    if _is_same(_run(net, image, seed=1), output):
+        return False
+    if not _is_same(_run(net, image), output):
+        raise InputError("it gives another image each time, from one seed as well; it must keep nothing between passes")
+    return True
+
+
+def _range_of(net: nn.Module, channels: int, side: int, output: Tensor, scale: int) -> tuple[Range, Range | None]:
+    """The values on which the network gives a smooth image back, and those on which it may be meant to.
+
+    It is another range than 0..1 only if the network cuts off what leaves it. Else the residual may just be bounded, so
+    that it vanishes beside large values, as in networks that are not trained.
+
+    Raises:
+        InputError: no range is, and the values leave 0..1 by far.
+    """
+    image = waves(channels, side, side)
+    expected = F.interpolate(image, scale_factor=scale, mode="bicubic", antialias=True)
+
+    def error(values: Range) -> float:
+        restored = _run(OnRange(net, *values), image)
+        return float((restored.float().cpu() - expected).square().mean().sqrt())
+
+    likely = next((values for values in RANGES if error(values) < NEAR), None) if error(UNIT) > FAR else None
+    if likely and error(Range(4 * likely.low, 4 * likely.high)) > FAR:
+        return likely, None
+    largest = output.abs().max().item()
+    if largest > LARGEST_VALUE:
+        raise InputError(
+            f"it returns values up to {largest:.0f} for an image in 0..1; where it works on 0..255, "
+            "multiply its input and divide its output by 255"
+        )
+    return UNIT, likely
+
+
+def _mixes(net: nn.Module, channels: int, side: int) -> bool:
+    """Whether images come out otherwise when others are beside them, or do not come out at all."""
+    image = waves(channels, side, side)
+    # Much darker and brighter ones, too: what is shared may be a decision.
+    images = torch.cat((image, 0.1 * image.flip(3), 0.9 + 0.1 * image.flip(2)))
+    try:
+        together = _run(net, images)
+    except Exception:
+        return True
+    alone = [_run(net, one) for one in images.split(1)]
+    return not _is_same(together, torch.cat(alone))
+
+
+def _is_same(found: Tensor, expected: Tensor) -> bool:
+    if found.shape != expected.shape:
+        return False
+    largest = max(1.0, float(expected.abs().max()))
+    return bool((found - expected).abs().max() <= ROUNDING * largest)
+
+
+def find_size(accepts: Callable[[int, int], bool], side: int) -> SizeRequirement:
+    """The sides that a network accepts, given one of them: the smallest multiple and the smallest of its multiples."""
     steps = [step for step in range(1, side + 1) if side % step == 0]
     multiple = next((step for step in steps if accepts(side + step, side + step)), None)
     if multiple is None:
-        raise InputError(f"it takes images of {side} x {side} pixels only; it must take images of any larger size")
-    if not accepts(side, side + multiple):
-        raise InputError("it takes square images only; it must take images of any height and width")
+        return SizeRequirement(side, side, square=True, maximum=side)
     low, high = 1, side // multiple
     while low < high:
         middle = (low + high) // 2
@@ -130,14 +241,19 @@ def find_size(accepts: Callable[[int, int], bool], side: int) -> SizeRequirement
             high = middle
         else:
             low = middle + 1
-    return SizeRequirement(multiple, high * multiple)
+    return SizeRequirement(multiple, high * multiple, square=not accepts(side, side + multiple))
 
 
-def _run(net: nn.Module, channels: int, height: int, width: int, count: int = 1) -> Tensor:
-    """The output for ``count`` images of waves in 0..1."""
+def waves(channels: int, height: int, width: int) -> Tensor:
+    """A smooth image in 0..1, 1 x channels x height x width."""
     rows = torch.arange(height)[:, None] / 5.0
     columns = torch.arange(width) / 7.0
     phases = torch.arange(channels)[:, None, None]
-    with torch.inference_mode():
-        image = 0.5 + 0.4 * torch.sin(rows + phases) * torch.cos(columns - phases)
-        return net(image.repeat(count, 1, 1, 1))
+    return (0.5 + 0.4 * torch.sin(rows + phases) * torch.cos(columns - phases))[None]
+
+
+def _run(net: nn.Module, images: Tensor, seed: int = 0) -> Tensor:
+    """What the network gives, from the same random state unless another seed is given."""
+    device = next((weight.device for weight in net.parameters()), torch.device("cpu"))
+    with torch.inference_mode(), seeded(seed):
+        return net(images.to(device))

@@ -14,12 +14,10 @@ from CEM_Demo.ModelZoo.registry import SizeRequirement
 
 @dataclass(frozen=True)
 class SpandrelModel:
-    """A network that spandrel built: its architecture, and what images it takes and gives."""
+    """A network that spandrel built: its architecture, and the sides of the images that it takes."""
 
     net: nn.Module
     architecture: str
-    channels: int
-    scale: int
     size: SizeRequirement
 
 
@@ -68,7 +66,5 @@ def load_with_spandrel(state: Mapping[str, Tensor]) -> SpandrelModel:
             f"it is {architecture}, which takes {channels[0]} channels and gives {channels[1]}, not an image"
         )
     needed = descriptor.size_requirements
-    if needed.square:
-        raise InputError(f"it is {architecture}, which takes square images only")
-    size = SizeRequirement(needed.multiple_of, max(needed.minimum, 1))
-    return SpandrelModel(SpandrelNet(descriptor), architecture, channels[0], descriptor.scale, size)
+    size = SizeRequirement(needed.multiple_of, max(needed.minimum, 1), needed.square)
+    return SpandrelModel(SpandrelNet(descriptor).eval(), architecture, size)

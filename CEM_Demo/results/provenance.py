@@ -42,6 +42,7 @@ OTHERWISE_RECORDED = frozenset(
         "device",
         "confidence",  # of statements about the draws, which are the same
         "fdr",
+        "allow_random",  # without it, a network that draws is not run at all
         "inference",  # the manifest records the one that was used
     }
 )

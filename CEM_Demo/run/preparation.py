@@ -69,7 +69,8 @@ def prepare(config: Config) -> Run:
     check_nothing_is_shared(config)
     _check_writable(Path(config.output_dir))
     device = pick_device(config.device)
-    models = {label: resolve(source, config.task, config.sr) for label, source in config.models.items()}
+    random_seed = config.seed if config.allow_random else None
+    models = {label: resolve(source, config.task, config.sr, random_seed) for label, source in config.models.items()}
     images = {name: read_image(config.image_path(name)) for name in config.Imagelist}
     for name, image in images.items():
         _check_rois(config, image, name, name)

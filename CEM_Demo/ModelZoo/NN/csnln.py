@@ -108,9 +108,9 @@ class CSNLN(nn.Module):
     def __init__(self, channels: int = 3, width: int = 128, recurrences: int = 12) -> None:
         super().__init__()
         self.recurrences = recurrences
-        self.sub_mean = MeanShift(DIV2K_MEAN, sign=-1)
+        self.sub_mean = MeanShift(DIV2K_MEAN, sign=-1, channels=channels)
         self.SEM = MiningCell(width)
-        self.add_mean = MeanShift(DIV2K_MEAN, sign=+1)
+        self.add_mean = MeanShift(DIV2K_MEAN, sign=+1, channels=channels)
         self.head = nn.Sequential(_with_prelu(convolution(channels, width)), _with_prelu(convolution(width, width)))
         self.tail = nn.Sequential(convolution(recurrences * width, channels))
 

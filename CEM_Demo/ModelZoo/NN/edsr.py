@@ -26,8 +26,8 @@ class EDSR(nn.Module):
     ) -> None:
         super().__init__()
         self.span = span
-        self.sub_mean = MeanShift(DIV2K_MEAN, sign=-1, span=span)
-        self.add_mean = MeanShift(DIV2K_MEAN, sign=+1, span=span)
+        self.sub_mean = MeanShift(DIV2K_MEAN, sign=-1, span=span, channels=channels)
+        self.add_mean = MeanShift(DIV2K_MEAN, sign=+1, span=span, channels=channels)
         blocks = [
             ResidualSequence(convolution(width, width), nn.ReLU(), convolution(width, width), factor=residual_scale)
             for _ in range(depth)

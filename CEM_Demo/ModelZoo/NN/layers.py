@@ -30,10 +30,12 @@ def named(**layers: nn.Module) -> nn.Sequential:
 class MeanShift(nn.Conv2d):
     """Add ``sign`` times a channel mean, as a fixed 1 x 1 convolution (the state dicts carry it).
 
-    ``span`` is the largest value of an image: 255 where the mean is taken on that range.
+    ``span`` is the largest value of an image: 255 where the mean is taken on that range. For images of another number
+    of ``channels``, each is shifted by the mean of all.
     """
 
-    def __init__(self, mean: tuple[float, ...], sign: int, span: int = 1) -> None:
+    def __init__(self, mean: tuple[float, ...], sign: int, span: int = 1, channels: int = 3) -> None:
+        mean = mean if channels == len(mean) else (sum(mean) / len(mean),) * channels
         super().__init__(len(mean), len(mean), kernel_size=1)
         self.requires_grad_(False)
         self.weight.data = torch.eye(len(mean))[:, :, None, None]

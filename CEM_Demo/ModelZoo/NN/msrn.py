@@ -34,8 +34,8 @@ class MSRN(nn.Module):
 
     def __init__(self, scale: int = 4, channels: int = 3, width: int = 64, depth: int = 8) -> None:
         super().__init__()
-        self.sub_mean = MeanShift(DIV2K_MEAN, sign=-1)
-        self.add_mean = MeanShift(DIV2K_MEAN, sign=+1)
+        self.sub_mean = MeanShift(DIV2K_MEAN, sign=-1, channels=channels)
+        self.add_mean = MeanShift(DIV2K_MEAN, sign=+1, channels=channels)
         self.head = nn.Sequential(convolution(channels, width))
         self.body = nn.ModuleList(MultiScaleBlock(width) for _ in range(depth))
         self.tail = nn.Sequential(

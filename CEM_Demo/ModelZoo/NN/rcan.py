@@ -25,8 +25,8 @@ class RCAN(nn.Module):
 
     def __init__(self, scale: int = 4, channels: int = 3, width: int = 64, groups: int = 10, depth: int = 20) -> None:
         super().__init__()
-        self.sub_mean = MeanShift(RCAN_MEAN, sign=-1, span=255)
-        self.add_mean = MeanShift(RCAN_MEAN, sign=+1, span=255)
+        self.sub_mean = MeanShift(RCAN_MEAN, sign=-1, span=255, channels=channels)
+        self.add_mean = MeanShift(RCAN_MEAN, sign=+1, span=255, channels=channels)
         self.head = nn.Sequential(convolution(channels, width))
         self.body = nn.Sequential(
             *(ResidualSequence(*_attention_blocks(width, depth), convolution(width, width)) for _ in range(groups)),

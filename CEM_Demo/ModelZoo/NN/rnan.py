@@ -96,8 +96,8 @@ class RNAN(nn.Module):
 
     def __init__(self, scale: int = 4, channels: int = 3, width: int = 64, groups: int = 10) -> None:
         super().__init__()
-        self.sub_mean = MeanShift(DIV2K_MEAN, sign=-1)
-        self.add_mean = MeanShift(DIV2K_MEAN, sign=+1)
+        self.sub_mean = MeanShift(DIV2K_MEAN, sign=-1, channels=channels)
+        self.add_mean = MeanShift(DIV2K_MEAN, sign=+1, channels=channels)
         self.head = nn.Sequential(convolution(channels, width))
         self.body_nl_low = nn.Sequential(Group(width, non_local=True))
         self.body = nn.Sequential(*(Group(width) for _ in range(groups - 2)), convolution(width, width))

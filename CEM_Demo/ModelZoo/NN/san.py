@@ -119,10 +119,10 @@ class SAN(nn.Module):
     def __init__(self, scale: int = 4, channels: int = 3, width: int = 64, groups: int = 20, depth: int = 10) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.zeros(1))
-        self.sub_mean = MeanShift(DIV2K_MEAN, sign=-1)
+        self.sub_mean = MeanShift(DIV2K_MEAN, sign=-1, channels=channels)
         self.RG = nn.ModuleList(ResidualGroup(width, depth) for _ in range(groups))
         self.conv_last = convolution(width, width)
-        self.add_mean = MeanShift(DIV2K_MEAN, sign=+1)
+        self.add_mean = MeanShift(DIV2K_MEAN, sign=+1, channels=channels)
         self.non_local = RegionNonLocal(width, width // 8)
         self.head = nn.Sequential(convolution(channels, width))
         self.tail = nn.Sequential(upsampler(width, scale), convolution(width, channels))

@@ -1,0 +1,71 @@
+"""Around a network that takes or gives something else than a batch of colour images of any size in 0..1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+class ImageOutput(nn.Module):
+    """A network that returns the image alone, out of whatever ``net`` returns.
+
+    Args:
+        net: maps N x C x H x W to an image, or to a list, tuple or dictionary with one in it, at any depth.
+        output: the image's key or number there; None for the last one.
+    """
+
+    def __init__(self, net: Callable[[Tensor], Any], output: str | int | None = None) -> None:
+        super().__init__()
+        self.net = net
+        self.output = output
+
+    def forward(self, image: Tensor) -> Tensor:
+        returned = self.net(image)
+        if self.output is not None and isinstance(returned, (Mapping, list, tuple)):
+            returned = returned[self.output]  # type: ignore[call-overload, index]
+        while isinstance(returned, (Mapping, list, tuple)) and returned:
+            returned = returned[next(reversed(returned))] if isinstance(returned, Mapping) else returned[-1]
+        return returned
+
+
+class PerChannel(nn.Module):
+    """A grey network applied to red, green and blue alike."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, image: Tensor) -> Tensor:
+        count, channels, height, width = image.shape
+        restored = self.net(image.reshape(count * channels, 1, height, width))
+        return restored.reshape(count, channels, *restored.shape[-2:])
+
+
+class OneByOne(nn.Module):
+    """A network that gets the images of a batch one at a time."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, images: Tensor) -> Tensor:
+        if len(images) == 1:
+            return self.net(images)
+        return torch.cat([self.net(image) for image in images.split(1)])
+
+
+class OnRange(nn.Module):
+    """A network whose images have values in ``low..high``."""
+
+    def __init__(self, net: nn.Module, low: float, high: float) -> None:
+        super().__init__()
+        self.net = net
+        self.low = low
+        self.high = high
+
+    def forward(self, image: Tensor) -> Tensor:
+        span = self.high - self.low
+        return (self.net(image * span + self.low) - self.low) / span

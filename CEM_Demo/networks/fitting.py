@@ -1,0 +1,121 @@
+"""From a network and what is known of it to one that maps N x 3 x H x W in 0..1 to N x 3 x sH x sW."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn.parallel import DataParallel, DistributedDataParallel
+
+from CEM_Demo.errors import InputError, about, brief
+from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
+from CEM_Demo.ModelZoo.padding import accept_any_size
+from CEM_Demo.ModelZoo.registry import SizeRequirement
+from CEM_Demo.networks.adapting import ImageOutput, OneByOne, OnRange, PerChannel
+from CEM_Demo.networks.probing import UNIT, Facts, copy_in_single_precision, examine
+from CEM_Demo.networks.randomness import Seeded
+from CEM_Demo.user_code import place_of
+
+
+def prepare_network(
+    network: Callable[[Tensor], Any], task: str, scale: int, random_seed: int | None = None
+) -> nn.Module:
+    """Make any network ready for interventions, as a run from a config does: probed, checked, adapted.
+
+    What is out of the ordinary about it is printed in a line.
+
+    Args:
+        network: a module or another callable from N x C x H x W to images, or to a list, tuple or dictionary whose
+            last element they are; put in evaluation mode.
+        scale: of the task.
+        random_seed: of what the network draws in every pass; None where it may not draw.
+
+    Raises:
+        InputError: it fails, or restores no images of that scale.
+    """
+    net = ImageOutput(unwrap(network)).eval()
+    with about("the network"):
+        with blaming_the_network():
+            facts = examine(net)
+        check_facts(facts, task, scale, random_seed)
+    if unusual := remarks(facts, scale):
+        print(f"the network: {', '.join(unusual)}")
+    return fit(net, facts, scale, random_seed)
+
+
+def unwrap(network: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+    """A network without what torch.compile or training on several devices wrapped around it."""
+    if isinstance(network, (DataParallel, DistributedDataParallel)):
+        return unwrap(network.module)
+    return unwrap(network._orig_mod) if hasattr(network, "_orig_mod") else network
+
+
+@contextmanager
+def blaming_the_network() -> Iterator[None]:
+    """Turn an exception of a network's code into one line.
+
+    Raises:
+        InputError: in place of any exception but another InputError.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(f"it fails: {type(error).__name__}: {brief(error)} ({place_of(error)})") from error
+
+
+def check_facts(facts: Facts, task: str, scale: int, random_seed: int | None) -> None:
+    """Whether a network can be run for a task at a scale.
+
+    Raises:
+        InputError: says what would mend it.
+    """
+    if facts.draws and random_seed is None:
+        raise InputError(
+            "it draws random numbers, so its effects would be those of chance; remove the noise, "
+            "or set allow_random: 1 to give every pass the same numbers"
+        )
+    if facts.scale in (1, scale):
+        return
+    if task in ("DN", "DR"):
+        raise InputError(f"its output is {facts.scale} times as large as its input; task {task} needs the same size")
+    raise InputError(f"its scale is {facts.scale}, not {scale}; set sr: {facts.scale}")
+
+
+def fit(net: nn.Module, facts: Facts, scale: int, random_seed: int | None = None) -> nn.Module:
+    """The network for batches of colour images of any size in 0..1, at the scale of a run."""
+    if facts.single_precision:
+        net = copy_in_single_precision(net)
+    if facts.values != UNIT:
+        net = OnRange(net, *facts.values)
+    net = accept_any_size(net, facts.size)
+    if facts.draws and random_seed is not None:
+        net = Seeded(net, random_seed)
+    if facts.one_by_one:
+        net = OneByOne(net)
+    if facts.channels == 1:
+        net = PerChannel(net)
+    return (EnlargeFirst(net, scale) if scale > 1 and facts.scale == 1 else net).eval()
+
+
+def remarks(facts: Facts, scale: int) -> list[str]:
+    """What is to be said about how a network is run."""
+    size = facts.size
+    shape = "padded to squares with sides of" if size.square else "sides padded to"
+    most = f", at most {size.maximum}" if size.maximum else ""
+    said = {
+        "grey, run on each colour channel": facts.channels == 1,
+        f"on values in {facts.values}": facts.values != UNIT,
+        f"gives smooth images back on {facts.likely_values} alone: convert them if it works on that": (
+            facts.likely_values is not None
+        ),
+        "its weights taken as float32": facts.single_precision,
+        "draws random numbers, the same in every pass": facts.draws,
+        "one image at a time": facts.one_by_one,
+        f"{shape} multiples of {size.multiple}, at least {size.minimum}{most}": size != SizeRequirement(),
+        "on the bicubically enlarged image": scale > 1 and facts.scale == 1,
+    }
+    return [remark for remark, holds in said.items() if holds]
