@@ -65,7 +65,7 @@ def test_report_is_one_file_that_holds_everything(finished: Config, tmp_path: Pa
     links.feed(text)
     photographs = [link for link in links.found if not link.startswith("#")]
     assert len(photographs) == 3  # ground truth, input, restored: each once, however often it is shown
-    assert all(link.startswith("data:image/png;base64,") for link in photographs)
+    assert all(link.startswith("data:image/webp;base64,") for link in photographs)
     paths = result_paths(finished, "Tiny", "photo_1.png", ROI_OF_TESTS)
     for picture in (paths.overlay, paths.colour_bar, paths.pie):
         with Image.open(picture) as image:

@@ -1,7 +1,7 @@
 "use strict";
 const SVG = "http://www.w3.org/2000/svg";
 const CLASSES = { "-1": "hurts", 0: "negligible", 1: "helps", 2: "undecided", 3: "not tested", 4: "out of reach", 5: "ROI" };
-const UNDECIDED = 2;
+const UNDECIDED = 2, ROI = 5;
 const { table, gamma } = JSON.parse(document.body.dataset.colours);
 const tip = document.getElementById("tip");
 const control = (name) => document.getElementById(name);
@@ -34,7 +34,7 @@ function add(group, name, attributes) {
 
 function forBlocks(map, work) {
   map.data.effects.forEach((effects, row) => effects.forEach((effect, column) => {
-    if (effect !== 0 && !map.data.roi[row][column]) work(row, column, effect, map.data.codes[row][column]);
+    if (effect !== 0 && map.data.codes[row][column] !== ROI) work(row, column, effect, map.data.codes[row][column]);
   }));
 }
 
@@ -121,8 +121,8 @@ function blockAt(map, event) {
 }
 
 function showTip(map, row, column, event) {
-  const { effects, interventions, roi } = map.data;
-  const place = `row ${row}, column ${column}${roi[row][column] ? " (ROI)" : ""}`;
+  const { effects, interventions, codes } = map.data;
+  const place = `row ${row}, column ${column}${codes[row][column] === ROI ? " (ROI)" : ""}`;
   tip.textContent = `${place}: ${signed(effects[row][column], 3)} dB, ${interventions[row][column]} interventions`;
   tip.style.display = "block";
   tip.style.left = `${Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 4)}px`;
