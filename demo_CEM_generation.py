@@ -11,8 +11,10 @@ from CEM_Demo.report.report import make_report
 
 
 def work(config: Config, arguments: argparse.Namespace) -> None:
-    print(f"wrote {make_report(config)}")
+    print(f"wrote {make_report(config, summary=arguments.summary)}")
 
 
 if __name__ == "__main__":
-    sys.exit(run_script(make_parser(__doc__ or ""), work))
+    parser = make_parser(__doc__ or "")
+    parser.add_argument("--summary", action="store_true", help="say how sure each map is")
+    sys.exit(run_script(parser, work))

@@ -29,7 +29,7 @@ def work(config: Config, arguments: argparse.Namespace) -> None:
         print(
             f"{ahead.model} on {ahead.image}, ROI {rois}: {ahead.coarse} coarse and up to {ahead.fine} fine "
             f"interventions, up to {passes} batches of {ahead.batch_size}, {ahead.kind} inference, "
-            f"{work_of(ahead.cost)}{memory_of(ahead)}; results in {folders}"
+            f"{work_of(ahead.cost)}{memory_of(ahead)}, {ahead.duration}; results in {folders}"
         )
     print(f"peak memory of the run about {peak / 2**30:.2f} GiB (host)")
     print(f"report: {report_path(config)}")
@@ -54,5 +54,5 @@ def work_of(cost: Cost | None) -> str:
 
 if __name__ == "__main__":
     parser = make_parser(__doc__ or "")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done, and do nothing")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done and how long it would take")
     sys.exit(run_script(parser, work))

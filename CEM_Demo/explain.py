@@ -35,15 +35,15 @@ from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.choice import choose_inference
+from CEM_Demo.method.certainty import Certainty
+from CEM_Demo.method.comparison import Comparison
 from CEM_Demo.method.effect_map import EffectMap
-from CEM_Demo.method.intervention import NaturalPatches
 from CEM_Demo.method.measurements import Measurements
 from CEM_Demo.method.metric import to_uint8
 from CEM_Demo.method.patch_bank import load_bank
-from CEM_Demo.method.plan import make_plans
 from CEM_Demo.report.panels import Map, Panel, make_map
 from CEM_Demo.run.experiment import Experiment
-from CEM_Demo.run.stages import run_stages
+from CEM_Demo.run.sampling import make_sampling
 from CEM_Demo.tasks import Degradation, Scene, make_scene
 
 if TYPE_CHECKING:
@@ -102,6 +102,32 @@ class Explanation:
     def interventions(self) -> NDArray[np.int64]:
         """Rows x columns, how many draws each effect is the mean of."""
         return self.effect_map.interventions
+
+    @property
+    def certainty(self) -> Certainty:
+        """Intervals and classes of all blocks, the strongest blocks, and what rounding and selection do."""
+        return self.map.certainty
+
+    @property
+    def classes(self) -> NDArray[np.int8]:
+        """Rows x columns, values of :class:`~CEM_Demo.method.classes.BlockClass`."""
+        return self.certainty.classes.codes
+
+    def interval(self, row: int, column: int) -> tuple[float, float]:
+        """Give the interval (dB) of a block's effect at the confidence 0.95; infinite where it has no fine draws."""
+        estimates = self.certainty.estimates
+        return float(estimates.low[row, column]), float(estimates.high[row, column])
+
+    def compare(self, other: Explanation) -> Comparison:
+        """Compare with another network on the same image and ROI, draw by draw: this one's effects minus the other's.
+
+        Raises:
+            InputError: the image, the ROI, the blocks or the draws differ.
+        """
+        same = (self.image, self.roi, self.block, self.certainty.draws.shape)
+        if same != (other.image, other.roi, other.block, other.certainty.draws.shape):
+            raise InputError("compare: both explanations must be of one image, ROI and block size, with the same draws")
+        return self.certainty.compare(other.certainty)
 
     @property
     def panel(self) -> Panel:
@@ -199,19 +225,19 @@ def explain_rois(
     device = pick_device(settings.device)
     grid = grid_of(scene.degraded, settings.block // scene.scale, scene.scale)
     bank = settings.bank if settings.bank is not None else load_bank(BUNDLED_BANK)
-    plans = make_plans(settings.seed, image_name, grid.shape, settings.coarse_num, settings.fine_num, len(bank))
+    sampling = make_sampling(settings, image_name, grid.shape, bank)
     explanations = {}
     for group in choose_inference(network, scene.degraded, rois, grid.block, device, settings.inference):
         restored = group.inference.baseline()
         check_output(restored, (height, width), "the network")
         picture = to_uint8(restored).permute(1, 2, 0).cpu().numpy()
-        patches = NaturalPatches(bank, grid.block, scene.degrade_patches)
-        experiment = Experiment(group, scene.ground_truth, grid, patches)
+        experiment = Experiment(network, group, scene, grid, bank, device)
         batch_size = settings.batch_size or group.inference.automatic_batch_size()
-        measurements = experiment.fresh_measurements(restored, plans, batch_size)
-        run_stages(experiment, plans, settings.tol, measurements)
+        measurements = experiment.fresh_measurements(restored, sampling.room, batch_size)
+        sampling.run(experiment, measurements)
         for roi, of_roi in zip(group.rois, measurements, strict=True):
-            found = make_map(of_roi.origin, of_roi.rounds, settings.tol, grid.overlaps(roi), of_roi.reached)
+            blocks = grid.overlaps(roi), of_roi.reached, sampling.positions
+            found = make_map(of_roi.origin, of_roi.rounds, settings.tol, *blocks)
             explanations[roi] = Explanation(
                 measurements=of_roi,
                 map=found,

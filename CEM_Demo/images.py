@@ -27,7 +27,7 @@ MOST_LEVELS = 1 << 16
 ROI_COLOUR = (0, 255, 0)
 
 
-def read_image(path: Path) -> UInt8Image:
+def read_image(path: Path | str) -> UInt8Image:
     """The image in a file as H x W x 3 uint8 RGB.
 
     Grey becomes RGB, a palette its colours; alpha is dropped, not composited; 16 bits are scaled to 8. With a warning
@@ -37,6 +37,7 @@ def read_image(path: Path) -> UInt8Image:
     Raises:
         InputError: no such file, no image in it, or pixels whose range is unknown.
     """
+    path = Path(path)
     with reading(path):
         if not path.is_file():
             raise InputError(f"{path}: no such image{_nearest_files(path)}")

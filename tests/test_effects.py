@@ -100,8 +100,7 @@ def test_no_fine_file_where_no_block_passes_and_no_stale_one(tmp_path: Path, set
 def test_models_of_an_image_share_their_draws(tmp_path: Path, settings: dict[str, Any]) -> None:
     first = prepare(make_config(tmp_path, settings)).subjects[0]
     second = prepare(make_config(tmp_path, settings, Modellist=["Tiny@Base"])).subjects[0]
-    assert first.plans["coarse"].digest == second.plans["coarse"].digest
-    assert first.plans["fine"].digest == second.plans["fine"].digest
+    assert first.sampling.digest == second.sampling.digest
 
 
 def test_results_are_laid_out_as_published(tmp_path: Path, settings: dict[str, Any]) -> None:

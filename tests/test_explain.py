@@ -45,7 +45,7 @@ def test_numbers_are_those_of_a_run(
     compute_effects(prepare(config))
     stored = read_results(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
     found = explain(load_network("Tiny", task), image, ROI_OF_TESTS, Degradation(task), as_in_config, "photo_1.png")
-    expected = make_effect_map(stored.origin, stored.rounds.values(), config.tol, found.effect_map.roi)
+    expected = make_effect_map(stored.origin, stored.rounds, config.tol, found.effect_map.roi)
     assert found.origin == stored.origin
     np.testing.assert_array_equal(found.effects, expected.effects)
     np.testing.assert_array_equal(found.interventions, expected.interventions)

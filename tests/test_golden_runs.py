@@ -168,12 +168,8 @@ def test_maps_from_the_recorded_arrays(recording: Recording) -> None:
         pytest.skip("this recording was interrupted before the map")
     rows, columns = coarse.shape[:2]
     grid = Grid(rows * recording.block, columns * recording.block, recording.block, config["sr"])
-    effect_map = make_effect_map(
-        origin.item(),
-        [Draws.of_published(draws) for draws in (coarse, fine)],
-        config["tol"],
-        grid.overlaps(recording.roi),
-    )
+    rounds = {"coarse": Draws.of_published(coarse), "fine": Draws.of_published(fine)}
+    effect_map = make_effect_map(origin.item(), rounds, config["tol"], grid.overlaps(recording.roi))
     golden = np.load(recording.folder / "cem.npz")
     np.testing.assert_array_equal(effect_map.effects, golden["CEM"])
     np.testing.assert_array_equal(effect_map.interventions == config["fine_num"], golden["fine_mask"])
@@ -208,12 +204,8 @@ def test_overlays_equal_the_recorded_pictures(recording: Recording) -> None:
     grid = Grid(rows * recording.block, columns * recording.block, recording.block, config["sr"])
     if not grid.is_aligned(recording.roi):
         pytest.skip("drawn with the published defect N13")
-    effect_map = make_effect_map(
-        origin.item(),
-        [Draws.of_published(draws) for draws in (coarse, fine)],
-        config["tol"],
-        grid.overlaps(recording.roi),
-    )
+    rounds = {"coarse": Draws.of_published(coarse), "fine": Draws.of_published(fine)}
+    effect_map = make_effect_map(origin.item(), rounds, config["tol"], grid.overlaps(recording.roi))
     height, width = (side * config["mask_block_size"] for side in (rows, columns))
     bound = COLOUR_BOUND[config["task"]]
     found = overlay(effect_map, read_image(degraded), recording.roi, config["mask_block_size"], (height, width), bound)

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from CEM_Demo.attribution import ClassShare, LocalAttribution, block_sums, compare, lam
 from CEM_Demo.attribution.blur_path import STEPS, blur, blur_sigmas, gaussian_kernel, path_step, steps_that_change
 from CEM_Demo.attribution.diffusion import absolute_map, diffusion_index, gini_coefficient, pixels_involved, signed_map
-from CEM_Demo.attribution.lent_network import lent
 from CEM_Demo.attribution.objective import Objective, sum_of_magnitudes
 from CEM_Demo.attribution.pictures import (
     WINDOW_COLOR,
@@ -29,6 +28,7 @@ from CEM_Demo.attribution.pictures import (
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, Grid
 from CEM_Demo.images import with_roi_box
+from CEM_Demo.inference.lent_network import lent
 from CEM_Demo.ModelZoo import checkpoints, load_network
 from conftest import Tiny, photograph
 from shared_material import SHARED, needs

@@ -22,7 +22,7 @@ from CEM_Demo.results.manifest import Manifest, read_manifest
 from CEM_Demo.results.mat_files import mat_bytes
 from CEM_Demo.results.paths import ResultPaths, result_paths
 from CEM_Demo.results.provenance import OTHERWISE_RECORDED, differences, of_config
-from CEM_Demo.run import conductor, preparation
+from CEM_Demo.run import conductor, sampling
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
 from CEM_Demo.tasks import denoising, deraining
@@ -38,6 +38,9 @@ CONFIG_CHANGES: dict[str, tuple[Any, str]] = {
     "fine_num": (4, "fine_num was 3, is now 4"),
     "tol": (0.02, "tol was 0.01, is now 0.02"),
     "seed": (1, "seed was 0, is now 1"),
+    "sampling": ("adaptive", "sampling was published, is now adaptive"),
+    "precision": ("fine", "precision was default, is now fine"),
+    "roi_blocks": (1, "roi_blocks was 0, is now 1"),
 }
 # Keys that are part of the folder's name, so that another value cannot meet these results but by a renamed folder.
 IN_THE_FOLDER: dict[str, tuple[Any, str]] = {
@@ -76,7 +79,7 @@ def change_plan(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def later_seed(seed: int, *rest: Any) -> Any:
         return make_plans(seed + 1, *rest)
 
-    monkeypatch.setattr(preparation, "make_plans", later_seed)
+    monkeypatch.setattr(sampling, "make_plans", later_seed)
 
 
 def change_device(_: Path, monkeypatch: pytest.MonkeyPatch) -> None:

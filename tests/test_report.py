@@ -105,7 +105,7 @@ def a_map() -> EffectMap:
     roi[1:3, 1:3] = True
     coarse = np.full((4, 5, 2), 30.0)
     coarse[0, 0], coarse[3, 4], coarse[1, 1] = 29.0, 30.5, 20.0
-    return make_effect_map(origin, [Draws.of_published(coarse)], 0.01, roi)
+    return make_effect_map(origin, {"coarse": Draws.of_published(coarse)}, 0.01, roi)
 
 
 def test_map_counts_ranges_and_thresholds() -> None:
@@ -119,7 +119,9 @@ def test_map_counts_ranges_and_thresholds() -> None:
 
 
 def test_a_map_without_effects_is_drawn() -> None:
-    nothing = make_effect_map(30.0, [Draws.of_published(np.full((2, 2, 3), 30.0))], 0.01, np.ones((2, 2), bool))
+    nothing = make_effect_map(
+        30.0, {"coarse": Draws.of_published(np.full((2, 2, 3), 30.0))}, 0.01, np.ones((2, 2), bool)
+    )
     assert colour_bar(nothing, 1.0)
     assert pie(nothing)
 

@@ -166,14 +166,15 @@ def test_boxes_and_the_one_box_form_exclude_each_other(tmp_path: Path, settings:
 
 
 def test_lines_and_bars_say_which_roi_they_are_of(
-    tmp_path: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO")
     config = config_with(tmp_path, settings, BOXES[:2], inference="dense")
     compute_effects(prepare(config))
     both = "Tiny photo_1.png, ROI 16x16+8+8 and 9x5+20+4"
     printed = capsys.readouterr().err
     assert f"{both} coarse" in printed and f"{both} fine" in printed
     make_report(config)
-    printed = capsys.readouterr().out
+    printed = caplog.text
     for roi in config.rois_of("photo_1.png"):
         assert f"Tiny on photo_1.png, ROI {roi}: effects from" in printed

@@ -31,12 +31,12 @@ from torch import nn
 
 from CEM_Demo.attribution.blur_path import STEPS, Step, path_step, steps_that_change
 from CEM_Demo.attribution.diffusion import absolute_map, diffusion_index, gini_coefficient, pixels_involved, signed_map
-from CEM_Demo.attribution.lent_network import lent
 from CEM_Demo.attribution.objective import Objective
 from CEM_Demo.device import exact_arithmetic
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image
+from CEM_Demo.inference.lent_network import lent
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

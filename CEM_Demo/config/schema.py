@@ -21,11 +21,16 @@ from CEM_Demo.config.safe_names import safe_file_name, safe_name
 from CEM_Demo.config.settings import (
     BatchSize,
     CoarseDraws,
+    Confidence,
     Device,
+    FalseDiscoveryRate,
     FineDraws,
     InferenceKind,
     NotNegative,
     Positive,
+    Precision,
+    RoiBlocks,
+    SamplingKind,
     Seed,
     Tolerance,
 )
@@ -108,6 +113,11 @@ class Config(BaseModel):
     inference: InferenceKind = "auto"
     output_dir: str = Field(default=".", description="folder for all results (default: the current one)")
     batch_size: BatchSize = None
+    sampling: SamplingKind = "published"
+    precision: Precision = "default"
+    roi_blocks: RoiBlocks = 0
+    confidence: Confidence = 0.95
+    fdr: FalseDiscoveryRate = 0.05
 
     @field_validator("batch_size_dict", mode="before")
     @classmethod

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
@@ -38,6 +38,49 @@ BatchSize = Annotated[
 ]
 
 
+SamplingKind = Annotated[
+    Literal["published", "adaptive"],
+    Field(
+        description="published draws coarse_num and fine_num times; adaptive stops where a block's effect is clear "
+        "(default published)"
+    ),
+]
+Precision = Annotated[
+    Literal["coarse", "default", "fine"],
+    Field(description="adaptive: how many draws; each step up draws about twice as often (default default)"),
+]
+RoiBlocks = Annotated[
+    Literal[0, 1] | bool,
+    Field(description="adaptive: 1 draws the ROI's own blocks too, which no map shows (default 0)"),
+]
+
+
+Confidence = Annotated[float, Field(gt=0, lt=1, description="of the interval of a block's effect (default 0.95)")]
+FalseDiscoveryRate = Annotated[
+    float,
+    Field(gt=0, lt=1, description="share of wrong ones among the blocks that are certified (default 0.05)"),
+]
+
+
+class Drawing(Protocol):
+    """What decides the draws, in a config and in Settings alike."""
+
+    @property
+    def coarse_num(self) -> int: ...
+    @property
+    def fine_num(self) -> int: ...
+    @property
+    def tol(self) -> float: ...
+    @property
+    def seed(self) -> int: ...
+    @property
+    def sampling(self) -> str: ...
+    @property
+    def precision(self) -> str: ...
+    @property
+    def roi_blocks(self) -> bool | int: ...
+
+
 class Settings(BaseModel):
     """How blocks are tried; the names and meanings are those of the config's keys.
 
@@ -50,6 +93,9 @@ class Settings(BaseModel):
         device: auto, cuda, cuda:1, mps or cpu.
         inference: auto, dense or incremental.
         batch_size: interventions per forward pass; None finds it from the network and the memory.
+        sampling: published or adaptive.
+        precision: of adaptive draws: coarse, default or fine.
+        roi_blocks: whether adaptive draws are made on the ROI's own blocks too.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -63,6 +109,9 @@ class Settings(BaseModel):
     device: Device = "auto"
     inference: InferenceKind = "auto"
     batch_size: BatchSize = None
+    sampling: SamplingKind = "published"
+    precision: Precision = "default"
+    roi_blocks: RoiBlocks = 0
 
     def __init__(self, **values: Any) -> None:
         """Raises InputError where a value is not one of those that the key takes."""

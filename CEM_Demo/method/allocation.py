@@ -39,12 +39,18 @@ class Allocation:
     """What the recorded draws ask for.
 
     Attributes:
-        wanted: rows x columns int64, how many of its first draws each block needs now.
-        finished: whether they are all recorded and no block needs more.
+        rounds: for each round up to the one that is not all recorded, how many of its first draws each block needs,
+            rows x columns int64.
+        finished: whether all rounds are recorded and no block needs more.
     """
 
-    wanted: NDArray[np.int64]
+    rounds: tuple[NDArray[np.int64], ...]
     finished: bool
+
+    @property
+    def wanted(self) -> NDArray[np.int64]:
+        """Rows x columns, how many of its first draws each block needs now."""
+        return self.rounds[-1]
 
 
 def allocate(
@@ -70,13 +76,13 @@ def allocate(
     """
     recorded = np.logical_and.accumulate(tried, axis=-1).sum(axis=-1)
     units = np.rint(np.where(tried, draws, 0.0) / UNIT).astype(np.int64)
-    wanted = np.where(live, min(rule.first, rule.most), 0)
-    while (recorded >= wanted).all():
-        grown = np.where(live, _next_round(units, wanted, predicted, live, rule), 0)
-        if (grown == wanted).all():
-            return Allocation(wanted, True)
-        wanted = grown
-    return Allocation(wanted, False)
+    rounds = [np.where(live, min(rule.first, rule.most), 0)]
+    while (recorded >= rounds[-1]).all():
+        grown = np.where(live, _next_round(units, rounds[-1], predicted, live, rule), 0)
+        if (grown == rounds[-1]).all():
+            return Allocation(tuple(rounds), True)
+        rounds.append(grown)
+    return Allocation(tuple(rounds), False)
 
 
 def _next_round(

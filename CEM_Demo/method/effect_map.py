@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from CEM_Demo.method.measurements import Draws
+from CEM_Demo.method.measurements import EFFECT_ROUNDS, Draws
 
 
 @dataclass(frozen=True)
@@ -73,17 +73,17 @@ class EffectMap:
         return Extreme(float(self.outside_roi[row, column]), row, column)
 
 
-def make_effect_map(origin: float, rounds: Iterable[Draws], tol: float, roi: NDArray[np.bool_]) -> EffectMap:
+def make_effect_map(origin: float, rounds: Mapping[str, Draws], tol: float, roi: NDArray[np.bool_]) -> EffectMap:
     """Turn measurements into effects: ``origin`` minus the mean intervened PSNR (paper, equation 4).
 
     Args:
         origin: PSNR (dB) of the ROI without intervention.
-        rounds: the draws; of each block those of the last round in which it was tried count.
+        rounds: the draws by the names of their rounds; of each block those of the last round that tried it count.
         tol: dB; smaller effects become zero.
         roi: rows x columns, the blocks that overlap the ROI.
     """
     effects, interventions = np.zeros(roi.shape), np.zeros(roi.shape, np.int64)
-    for draws in rounds:
+    for draws in (rounds[name] for name in EFFECT_ROUNDS if name in rounds):
         tried = draws.counts > 0
         effects = np.where(tried, origin - draws.means, effects)
         interventions = np.where(tried, draws.counts, interventions)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CEM_Demo.method.patch_bank import PatchBank
-from CEM_Demo.method.plan import Interventions
+from CEM_Demo.method.plan import DrawSource, Interventions
 
 
 @dataclass(frozen=True)
@@ -54,3 +54,45 @@ class NaturalPatches:
         corners = np.stack((batch.rows, batch.columns), axis=1) * self.block
         patches = self.bank.at_size(batch.patches, self.block)
         return Pasted(corners, self.degrade(patches, corners, batch.noise_seeds))
+
+
+@dataclass(frozen=True)
+class JointPatches:
+    """One patch in the place of each block of a group, all at once.
+
+    Attributes:
+        single: makes the patches.
+        source: tells which patch a draw on a block pastes.
+        groups: rows x columns int64, the group of each block; -1 for blocks of none.
+        image: H x W x 3 uint8 RGB, the network's input, which stands around the patches.
+    """
+
+    single: NaturalPatches
+    source: DrawSource
+    groups: NDArray[np.int64]
+    image: NDArray[np.uint8]
+
+    def __call__(self, batch: Interventions) -> Pasted:
+        """See :class:`Intervention`; an intervention on any block of a group replaces the whole group."""
+        members = [
+            np.argwhere(self.groups == self.groups[place]) for place in zip(batch.rows, batch.columns, strict=True)
+        ]
+        starts = np.array([blocks.min(axis=0) for blocks in members])
+        # Rectangles of one size for the whole batch; what lies around a smaller group stays as it is.
+        spans = np.array([blocks.max(axis=0) + 1 for blocks in members]) - starts
+        corners, sides = starts * self.single.block, spans.max(axis=0) * self.single.block
+        return Pasted(corners, np.stack([self._paste(*pair, sides) for pair in zip(members, corners, strict=True)]))
+
+    def _paste(
+        self, blocks: NDArray[np.int64], corner: NDArray[np.int64], sides: NDArray[np.int64]
+    ) -> NDArray[np.uint8]:
+        """Make the rectangle at ``corner`` with a patch in each of the blocks (N x 2, rows and columns)."""
+        side, columns = self.single.block, self.groups.shape[1]
+        patches, noise_seeds = self.source(blocks[:, 0] * columns + blocks[:, 1], np.zeros(len(blocks), np.int64))
+        first_draws = Interventions(blocks[:, 0], blocks[:, 1], np.zeros_like(patches), patches, noise_seeds)
+        pixels = np.zeros((*sides, 3), np.uint8)
+        standing = self.image[corner[0] : corner[0] + sides[0], corner[1] : corner[1] + sides[1]]
+        pixels[: standing.shape[0], : standing.shape[1]] = standing
+        for (row, column), patch in zip(blocks * side - corner, self.single(first_draws).pixels, strict=True):
+            pixels[row : row + side, column : column + side] = patch
+        return pixels

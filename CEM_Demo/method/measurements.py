@@ -58,12 +58,17 @@ class Draws:
         np.maximum.at(self.counts, (rows, columns), draws + 1)
 
 
+# The rounds whose draws are on single blocks; of each block, those of the last one make its effect.
+EFFECT_ROUNDS = ("coarse", "fine", "adaptive")
+
+
 @dataclass
 class Measurements:
     """All that was measured of one network on one ROI of an image.
 
     Attributes:
         origin: PSNR (dB) of the ROI without intervention.
+        unrounded_origin: the same without rounding the restored image to 8 bits.
         reached: rows x columns, False for blocks that cannot change the ROI, so that their effect is exactly zero.
         rounds: the draws by the name of their round, in the order of the rounds.
         inference: dense or incremental.
@@ -74,6 +79,7 @@ class Measurements:
     """
 
     origin: float
+    unrounded_origin: float
     reached: NDArray[np.bool_]
     rounds: dict[str, Draws]
     inference: str

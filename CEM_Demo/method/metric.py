@@ -12,6 +12,8 @@ from torch import Tensor
 
 PEAK = 255
 
+Measure = Callable[[Tensor, Tensor], NDArray[np.float64]]
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -28,7 +30,7 @@ class Metric:
     name: str
     unit: str
     higher_is_better: bool
-    measure: Callable[[Tensor, Tensor], NDArray[np.float64]]
+    measure: Measure
 
 
 def to_uint8(output: Tensor) -> Tensor:
@@ -59,6 +61,13 @@ def psnr(squared_error: NDArray[np.integer], values: int) -> NDArray[np.float64]
     """
     mean = np.maximum(squared_error, 1) / values
     return 10 * np.log10(PEAK**2 / mean)
+
+
+def unrounded_psnr(restored: Tensor, ground_truth: Tensor) -> NDArray[np.float64]:
+    """PSNR (dB) of values that are clipped but not rounded; arguments as of :attr:`Metric.measure`."""
+    error = restored.double().clamp(0, 1).mul(PEAK).sub(ground_truth.double()).square().flatten(1).mean(dim=1)
+    # As for rounded values, one value that is off by one level is the least error.
+    return 10 * np.log10(PEAK**2 / np.maximum(error.cpu().numpy(), 1 / ground_truth.numel()))
 
 
 def _roi_psnr(restored: Tensor, ground_truth: Tensor) -> NDArray[np.float64]:

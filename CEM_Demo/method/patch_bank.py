@@ -40,6 +40,11 @@ class PatchBank:
         return len(self.patches)
 
     @property
+    def mean_colors(self) -> NDArray[np.float64]:
+        """N x 3, the mean red, green and blue of each patch, 0..255."""
+        return self.patches.mean(axis=(1, 2))
+
+    @property
     def digest(self) -> str:
         """SHA-256 of the pixels."""
         return hashlib.sha256(self.patches.tobytes()).hexdigest()

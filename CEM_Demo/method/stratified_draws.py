@@ -7,6 +7,7 @@ extend them. The mean of a block's draws then varies two to three times less tha
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,18 @@ class StratifiedSequence:
 
     key: NDArray[np.uint64]
     order: NDArray[np.int64]
+
+    def __call__(
+        self, blocks: NDArray[np.int64], draws: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+        """See :class:`~CEM_Demo.method.plan.DrawSource`."""
+        drawn = self.draw(blocks, draws)
+        return drawn.patches, drawn.noise_seeds
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides the draws."""
+        return hashlib.sha256(self.key.tobytes() + self.order.tobytes()).hexdigest()
 
     def draw(self, blocks: NDArray[np.integer], draws: NDArray[np.integer]) -> DrawnPatches:
         """Make the draws of the given numbers of the given blocks, two arrays of one shape.
@@ -114,6 +127,12 @@ def make_sequence(seed: int, image_name: str, order: NDArray[np.int64]) -> Strat
     """
     key = np.random.SeedSequence([seed, number_of_name(image_name), STAGE]).generate_state(2, np.uint64)
     return StratifiedSequence(key.astype(np.uint64), order)
+
+
+def draw_positions(seed: int, image_name: str, shape: tuple[int, int], draws: int) -> NDArray[np.float64]:
+    """Give where in the order of the bank the draws of all blocks lie, whatever the bank: rows x columns x draws."""
+    blocks, numbers = np.indices((shape[0] * shape[1], draws))
+    return make_sequence(seed, image_name, np.zeros(1, np.int64)).draw(blocks, numbers).positions.reshape(*shape, draws)
 
 
 def color_order(colors: NDArray[np.float64]) -> NDArray[np.int64]:

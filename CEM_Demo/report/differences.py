@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from CEM_Demo.method.comparison import Comparison, compare
+from CEM_Demo.method.comparison import Comparison
 from CEM_Demo.report.panels import Panel
 
 
@@ -39,8 +39,7 @@ class Difference:
 def paired_difference(first: Panel, second: Panel) -> Difference:
     """Compare the effects of two models by the draws that both have; out of reach, every draw has the effect zero."""
     one, other = first.map, second.map
-    tried = (one.tried | ~one.reach[..., None]) & (other.tried | ~other.reach[..., None])
     some = (one.values != 0) | (other.values != 0)
-    comparison = compare(one.draws, other.draws, tried, tried.any(axis=2) & some)
-    paired = np.where(tried.any(axis=2), comparison.difference.mean, one.values - other.values)
+    comparison = one.certainty.compare(other.certainty)
+    paired = np.where(comparison.difference.count > 0, comparison.difference.mean, one.values - other.values)
     return Difference(np.where(some, paired, 0.0), some, comparison)

@@ -12,10 +12,12 @@ from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image, read_image
-from CEM_Demo.method.classes import BlockClass, classify
+from CEM_Demo.method.certainty import Certainty, assess
+from CEM_Demo.method.classes import FDR, BlockClass
 from CEM_Demo.method.effect_map import EffectMap, make_effect_map
-from CEM_Demo.method.intervals import estimate
+from CEM_Demo.method.intervals import CONFIDENCE
 from CEM_Demo.method.measurements import Draws
+from CEM_Demo.method.stratified_draws import draw_positions
 from CEM_Demo.results.paths import ResultPaths, result_paths
 from CEM_Demo.results.provenance import differences, of_config
 from CEM_Demo.results.reading import Results, read_results
@@ -24,24 +26,40 @@ from CEM_Demo.tasks import make_scene
 
 @dataclass(frozen=True)
 class Map:
-    """The effect of every block, and how sure it is; every array is rows x columns, but for the draws.
-
-    Attributes:
-        effect_map: effects (dB), numbers of interventions, ROI blocks.
-        codes: int8, values of :class:`~CEM_Demo.method.classes.BlockClass`.
-        low, high: float64, dB, the ends of the intervals; infinite below two draws.
-        draws: rows x columns x draws float64, dB, the effect of each draw of the fine stage.
-        tried: the shape of ``draws``, True where a draw was made.
-        reach: bool, False for blocks that cannot change the ROI; all True where that is not known.
-    """
+    """The effect of every block, and how sure it is; arrays are rows x columns (x draws)."""
 
     effect_map: EffectMap
-    codes: NDArray[np.int8]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    draws: NDArray[np.float64]
-    tried: NDArray[np.bool_]
-    reach: NDArray[np.bool_]
+    certainty: Certainty
+
+    @property
+    def codes(self) -> NDArray[np.int8]:
+        """Values of :class:`~CEM_Demo.method.classes.BlockClass`."""
+        return self.certainty.classes.codes
+
+    @property
+    def low(self) -> NDArray[np.float64]:
+        """The lower ends of the intervals, dB; infinite below two draws."""
+        return self.certainty.estimates.low
+
+    @property
+    def high(self) -> NDArray[np.float64]:
+        """The upper ends of the intervals, dB; infinite below two draws."""
+        return self.certainty.estimates.high
+
+    @property
+    def draws(self) -> NDArray[np.float64]:
+        """The effect (dB) of each fine or adaptive draw."""
+        return self.certainty.draws
+
+    @property
+    def tried(self) -> NDArray[np.bool_]:
+        """True where a fine or adaptive draw was made."""
+        return self.certainty.tried
+
+    @property
+    def reach(self) -> NDArray[np.bool_]:
+        """False for blocks that cannot change the ROI; all True where that is not known."""
+        return self.certainty.reached
 
     @property
     def values(self) -> NDArray[np.float64]:
@@ -107,8 +125,11 @@ def make_map(
     tol: float,
     roi: NDArray[np.bool_],
     reach: NDArray[np.bool_] | None = None,
+    positions: NDArray[np.float64] | None = None,
+    confidence: float = CONFIDENCE,
+    fdr: float = FDR,
 ) -> Map:
-    """Make the map of what was measured, with the classes and intervals that its fine draws allow.
+    """Make the map of what was measured, with the classes and intervals that its draws allow.
 
     Args:
         origin: PSNR (dB) of the ROI without intervention.
@@ -116,15 +137,11 @@ def make_map(
         tol: dB; smaller effects become zero.
         roi: rows x columns, the blocks that overlap the ROI.
         reach: rows x columns, the blocks that can change the ROI; None where that is not known.
+        positions, confidence, fdr: see :func:`~CEM_Demo.method.certainty.assess`.
     """
-    # The coarse draws chose the blocks of the fine ones, so they cannot tell anything about them.
-    fine = rounds.get("fine") or Draws.none_yet((roi.shape[0], roi.shape[1]), 0)
-    draws = np.where(fine.tried, origin - fine.values, 0.0)
-    estimates = estimate(draws, fine.tried)
     reach = np.ones_like(roi) if reach is None else reach
-    classes = classify(estimates, tol, fine.counts > 0, reach, roi)
-    effect_map = make_effect_map(origin, rounds.values(), tol, roi)
-    return Map(effect_map, classes.codes, estimates.low, estimates.high, draws, fine.tried, reach)
+    certainty = assess(origin, rounds, tol, reach, roi, positions, confidence, fdr)
+    return Map(make_effect_map(origin, rounds, tol, roi), certainty)
 
 
 def read_panels(config: Config, images: Sequence[str], models: Sequence[str]) -> list[list[Panel]]:
@@ -158,7 +175,6 @@ def _read_panel(config: Config, model: str, image: str, roi: ROI) -> Panel:
         if draws.counts.shape != grid.shape:
             path = paths.of_round(name)
             raise InputError(f"{path} has {draws.counts.shape} blocks, the image has {grid.shape}; recompute")
-    reach = stored.manifest.reached if stored.manifest else None
     return Panel(
         model=model,
         image=image,
@@ -169,8 +185,18 @@ def _read_panel(config: Config, model: str, image: str, roi: ROI) -> Panel:
         ground_truth=ground_truth,
         degraded=degraded,
         restored=stored.pictures.restored if stored.pictures else None,
-        map=make_map(stored.origin, stored.rounds, config.tol, grid.overlaps(roi), reach),
+        map=map_of_results(config, stored, image, grid.overlaps(roi)),
     )
+
+
+def map_of_results(config: Config, stored: Results, image: str, roi: NDArray[np.bool_]) -> Map:
+    """Make the map of results on disk; ``roi``, rows x columns, are the blocks that overlap the ROI."""
+    reach = stored.manifest.reached if stored.manifest else None
+    positions = None
+    if adaptive := stored.rounds.get("adaptive"):
+        positions = draw_positions(config.seed, image, (roi.shape[0], roi.shape[1]), adaptive.values.shape[2])
+    certain = config.confidence, config.fdr
+    return make_map(stored.origin, stored.rounds, config.tol, roi, reach, positions, *certain)
 
 
 def check_config(config: Config, roi: ROI, paths: ResultPaths, stored: Results) -> None:

@@ -18,9 +18,10 @@ from CEM_Demo.files import remove_leftovers, sole_writer, write_bytes
 from CEM_Demo.geometry import ROI, grid_of, image_with_rois
 from CEM_Demo.images import UInt8Image, png_bytes, read_image, webp_bytes
 from CEM_Demo.pages import render_page
+from CEM_Demo.report.certainty_text import interval_csv, summary_lines
 from CEM_Demo.report.colours import COLOUR_BOUND, GAMMA, colour_table
 from CEM_Demo.report.figures import colour_bar, overlay, pie
-from CEM_Demo.report.panels import Map, check_config, make_map
+from CEM_Demo.report.panels import Map, check_config, map_of_results
 from CEM_Demo.results.cache import shared_files
 from CEM_Demo.results.manifest import Manifest, read_manifest
 from CEM_Demo.results.paths import ResultPaths, check_nothing_is_shared, report_path, result_paths
@@ -59,8 +60,12 @@ class Section:
     panels: list[Panel]
 
 
-def make_report(config: Config) -> Path:
+def make_report(config: Config, summary: bool = False) -> Path:
     """Draw the maps of all models and images of a run and put them into one HTML file.
+
+    Args:
+        config: of the run.
+        summary: whether to log how sure each map is.
 
     Raises:
         InputError: results are missing, unfinished, damaged, computed with another config, shared by two names, or do
@@ -72,7 +77,15 @@ def make_report(config: Config) -> Path:
         for panel in section.panels:
             _write_pictures(result_paths(config, panel.model, section.image, section.roi), panel)
             rois = len(config.rois_of(section.image))
-            log.info(summary(panel, image_with_rois(section.image, [section.roi], of=rois)))
+            where = image_with_rois(section.image, [section.roi], of=rois)
+            log.info(range_line(panel, where))
+            if summary:
+                exact = panel.manifest.unrounded_origin if panel.manifest else None
+                lines = summary_lines(
+                    f"{panel.model} on {where}", panel.origin, exact, section.roi, panel.map.certainty
+                )
+                for line in lines:
+                    log.info(line)
     path = report_path(config)
     image = config.Imagelist[0]
     with shared_files(result_paths(config, next(iter(config.models)), image, config.rois_of(image)[0])):
@@ -111,8 +124,7 @@ def _make_panel(
         if draws.counts.shape != grid.shape:
             path = paths.of_round(name)
             raise InputError(f"{path} has {draws.counts.shape} blocks, the image has {grid.shape}; recompute")
-    reach = stored.manifest.reached if stored.manifest else None
-    made = make_map(stored.origin, stored.rounds, config.tol, grid.overlaps(roi), reach)
+    made = map_of_results(config, stored, paths.image, grid.overlaps(roi))
     effect_map = made.effect_map
     bound = COLOUR_BOUND[config.task]
     height, width = ground_truth.shape[:2]
@@ -138,12 +150,16 @@ def _write_pictures(paths: ResultPaths, panel: Panel) -> None:
     with sole_writer(paths.pair_folder):
         if read_manifest(paths) != panel.manifest:
             raise InputError(f"{paths.pair_folder} was computed anew while its map was drawn; make the report again")
-        drawn = ((paths.overlay, panel.overlay), (paths.colour_bar, panel.colour_bar), (paths.pie, panel.pie))
-        for path, content in drawn:
+        for path, content in (
+            (paths.overlay, panel.overlay),
+            (paths.colour_bar, panel.colour_bar),
+            (paths.pie, panel.pie),
+            (paths.intervals, interval_csv(panel.map)),
+        ):
             write_bytes(path, content)
 
 
-def summary(panel: Panel, where: str) -> str:
+def range_line(panel: Panel, where: str) -> str:
     """The range of a map in one line; ``where`` names its image, and its ROI if need be."""
     lowest, highest = panel.map.effect_map.lowest, panel.map.effect_map.highest
     return (

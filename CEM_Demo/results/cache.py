@@ -189,11 +189,13 @@ def _resumed(cache: Cache, fresh: Measurements) -> Measurements:
     now = {"the PSNR (dB) of the ROI without intervention": fresh.origin, "inference": fresh.inference}
     cache.refuse(differences(dict(zip(now, (manifest.origin, manifest.inference), strict=True)), now))
     resumed = replace(fresh, seconds=manifest.wall_seconds, batch_size=manifest.batch_size, rounds=dict(fresh.rounds))
+    last = list(fresh.rounds)[-1]
     for name, draws in fresh.rounds.items():
         try:
             resumed.rounds[name] = _recovered(cache.paths, name, manifest, draws)
         except InputError as error:
-            log.warning("%s: the %s stage%s is computed again", error, name, " and all after it" * (name == "coarse"))
+            after = "" if name == last else " and all after it"
+            log.warning("%s: the %s stage%s is computed again", error, name, after)
             break  # What comes later depends on it.
     return resumed
 
@@ -242,7 +244,8 @@ def _remove_earlier(paths: ResultPaths) -> None:
         if manifest := read_manifest(paths):
             earlier.append(paths.with_draws(manifest.draws))
     for old in earlier:
-        for path in (old.origin, old.coarse, old.fine, old.overlay, old.colour_bar, old.pie):
+        of_rounds = [old.of_round(name) for name in ("coarse", "fine", "screen", "audit", "adaptive")]
+        for path in (old.origin, *of_rounds, old.overlay, old.colour_bar, old.pie, old.intervals):
             remove(path)
 
 
@@ -255,6 +258,7 @@ def _write_manifest(cache: Cache, of_roi: Measurements, stored: dict[str, Stored
         threads=of_roi.threads,
         reach=reach_rows(of_roi.reached),
         origin=of_roi.origin,
+        unrounded_origin=of_roi.unrounded_origin,
         rounds=stored,
         finished=finished,
         restored_sha256=of_roi.restored_sha256,

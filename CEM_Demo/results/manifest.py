@@ -57,7 +57,7 @@ class Manifest(BaseModel):
         format: number of this layout.
         provenance: all that decides the numbers.
         rois: the ROIs of the image that the run was asked for; they may share batches.
-        inference, batch_size, threads, origin, restored_sha256: see
+        inference, batch_size, threads, origin, unrounded_origin, restored_sha256: see
             :class:`~CEM_Demo.method.measurements.Measurements`.
         reach: a string for each row of blocks; 0 marks blocks that cannot reach the ROI.
         rounds: by their names.
@@ -76,6 +76,7 @@ class Manifest(BaseModel):
     threads: int = Field(gt=0)
     reach: list[str]
     origin: float
+    unrounded_origin: float
     rounds: dict[str, StoredRound]
     finished: bool
     restored_sha256: str

@@ -46,11 +46,13 @@ class ResultPaths:
 
     def of_round(self, name: str) -> Path:
         """The file of a round of draws, or of the origin."""
-        return {"origin": self.origin, "coarse": self.coarse, "fine": self.fine}[name]
+        published = {"origin": self.origin, "coarse": self.coarse, "fine": self.fine}
+        return published.get(name) or self.model_folder / f"{self.image}-PSNR-{name}.mat"
 
     def with_draws(self, draws: Mapping[str, int]) -> ResultPaths:
         """The paths of a run with other numbers of draws, by the names of their rounds."""
-        return replace(self, coarse_num=draws["coarse"], fine_num=draws["fine"])
+        coarse, fine = draws.get("coarse", self.coarse_num), draws.get("fine", self.fine_num)
+        return replace(self, coarse_num=coarse, fine_num=fine)
 
     @property
     def restored(self) -> Path:
@@ -75,6 +77,10 @@ class ResultPaths:
     @property
     def pie(self) -> Path:
         return self.pair_folder / "Pie_PSNR.png"
+
+    @property
+    def intervals(self) -> Path:
+        return self.pair_folder / "intervals.csv"
 
     @property
     def degraded(self) -> Path:

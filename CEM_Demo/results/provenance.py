@@ -40,6 +40,8 @@ OTHERWISE_RECORDED = frozenset(
         "batch_size",
         "batch_size_dict",
         "device",
+        "confidence",  # of statements about the draws, which are the same
+        "fdr",
         "inference",  # the manifest records the one that was used
     }
 )

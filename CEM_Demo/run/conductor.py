@@ -12,7 +12,6 @@ from CEM_Demo.device import cpu_threads, describe_device, exact_arithmetic
 from CEM_Demo.geometry import ROI, image_with_rois
 from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.choice import Shared
-from CEM_Demo.method.intervention import NaturalPatches
 from CEM_Demo.method.metric import to_uint8
 from CEM_Demo.results.cache import Cache, open_session
 from CEM_Demo.results.paths import result_paths
@@ -20,7 +19,6 @@ from CEM_Demo.results.provenance import digest_of, of_config, versions
 from CEM_Demo.results.reading import Pictures
 from CEM_Demo.run.experiment import Experiment
 from CEM_Demo.run.preparation import Run, Subject, batch_size_for, check_networks, inferences_for
-from CEM_Demo.run.stages import run_stages
 
 log = logging.getLogger(__name__)
 
@@ -109,29 +107,23 @@ def _compute_image(
     threads, kind = (earlier.threads, earlier.inference) if earlier else (torch.get_num_threads(), None)
     with cpu_threads(threads):
         for group in inferences_for(run, net, subject, taken, kind):
-            _compute_group(run, model, subject, group, [caches[roi] for roi in group.rois], progress)
+            _compute_group(run, model, net, subject, group, [caches[roi] for roi in group.rois], progress)
 
 
-def _compute_group(run: Run, model: str, subject: Subject, group: Shared, caches: list[Cache], progress: bool) -> None:
+def _compute_group(
+    run: Run, model: str, net: nn.Module, subject: Subject, group: Shared, caches: list[Cache], progress: bool
+) -> None:
     """Measure the effects of one model on ROIs that are restored together."""
     scene = subject.scene
     restored = group.inference.baseline()
     check_output(restored, (scene.ground_truth.shape[0], scene.ground_truth.shape[1]), model)
     picture = to_uint8(restored).permute(1, 2, 0).cpu().numpy()
-    patches = NaturalPatches(run.bank, subject.grid.block, scene.degrade_patches)
-    experiment = Experiment(group, scene.ground_truth, subject.grid, patches)
+    experiment = Experiment(net, group, scene, subject.grid, run.bank, run.device)
     batch_size = batch_size_for(run, model, group.inference)
-    fresh = experiment.fresh_measurements(restored, subject.plans, batch_size, digest_of(picture))
+    fresh = experiment.fresh_measurements(restored, subject.sampling.room, batch_size, digest_of(picture))
     pictures = Pictures(scene.ground_truth, scene.degraded, picture)
     # Nothing is written before here: a network that does not work leaves no trace.
     with open_session(caches, fresh, pictures, bool(run.config.load_previous)) as session:
         label = f"{model} {image_with_rois(subject.name, group.rois, of=len(subject.rois))}"
-        run_stages(
-            experiment,
-            subject.plans,
-            run.config.tol,
-            session.measurements,
-            session.save,
-            label if progress else None,
-        )
+        subject.sampling.run(experiment, session.measurements, session.save, label if progress else None)
         session.finish()

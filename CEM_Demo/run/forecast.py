@@ -1,4 +1,4 @@
-"""What a run would take, without running it: interventions, work, memory."""
+"""What a run would take, without running it: interventions, work, memory, time."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from CEM_Demo.geometry import ROI
 from CEM_Demo.inference.choice import Shared, predict_cost
 from CEM_Demo.inference.process_memory import most_resident_bytes, resident_bytes
 from CEM_Demo.inference.reach import Cost
 from CEM_Demo.results.paths import result_paths
+from CEM_Demo.run.experiment import Experiment
 from CEM_Demo.run.preparation import Run, Subject, batch_size_for, inferences_for, try_network
+from CEM_Demo.run.timing import Duration, predict_seconds
 
 # What libraries load and compile when the first network runs.
 FIRST_PASS = 32 << 20
@@ -28,12 +31,13 @@ class Forecast:
     """The work ahead for one model on ROIs of one image that share an inference.
 
     Attributes:
-        coarse, fine: interventions; those of the fine stage are at most.
+        coarse, fine: interventions at most; of adaptive draws, those of the audit and all others.
         kind: dense or incremental.
         cost: multiply-adds of a mean intervention by either; None where only dense inference is possible.
         batch_size: interventions that are restored at a time.
         memory_bytes: about what the process holds of the host's memory at most, Python, libraries and all.
         device_bytes: about what it holds of a GPU's memory at most; None where there is none.
+        duration: seconds of both stages at the machine's present pace.
         folders: where results will lie, for each ROI.
     """
 
@@ -47,11 +51,12 @@ class Forecast:
     batch_size: int
     memory_bytes: int
     device_bytes: int | None
+    duration: Duration
     folders: list[Path]
 
 
 def forecast(run: Run) -> Iterator[Forecast]:
-    """What :func:`compute_effects` would do, without doing it."""
+    """What :func:`compute_effects` would do, without doing more of it than tells how long it takes."""
     for model in run.models:
         net = run.models[model].load()
         for subject in run.subjects:
@@ -67,20 +72,26 @@ def forecast(run: Run) -> Iterator[Forecast]:
                     model=model,
                     image=subject.name,
                     rois=shared.rois,
-                    coarse=len(subject.plans["coarse"]),
-                    fine=len(subject.plans["fine"]),
+                    coarse=subject.most_interventions("coarse", "audit"),
+                    fine=subject.most_interventions("fine", "adaptive"),
                     kind=shared.inference.kind,
                     cost=cost,
                     batch_size=batch_size,
                     memory_bytes=host,
                     device_bytes=device,
+                    duration=_duration(run, net, subject, shared, batch_size),
                     folders=[result_paths(run.config, model, subject.name, roi).pair_folder for roi in shared.rois],
                 )
 
 
+def _duration(run: Run, net: nn.Module, subject: Subject, shared: Shared, batch_size: int) -> Duration:
+    experiment = Experiment(net, shared, subject.scene, subject.grid, run.bank, run.device)
+    return predict_seconds(experiment, *subject.sampling.typical, run.config.tol, batch_size)
+
+
 def _memory_bytes(run: Run, subject: Subject, shared: Shared, batch_size: int) -> tuple[int, int | None]:
     """Peaks of the host's and the GPU's memory: what is held by now, and what the inference and the results take."""
-    coarse, fine = (8 * len(plan) for plan in subject.plans.values())
+    coarse, fine = 8 * subject.most_interventions("coarse"), 8 * subject.most_interventions("fine", "adaptive")
     # All effects, and those of one stage several times over while they are saved.
     effects = len(shared.rois) * (coarse + fine) + COPIES_TO_SAVE * max(coarse, fine)
     pictures = COPIES_OF_PICTURE * subject.scene.ground_truth.size

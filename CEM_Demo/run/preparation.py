@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Container
 from dataclasses import dataclass
@@ -23,10 +22,10 @@ from CEM_Demo.inference.choice import Shared, choose_inference
 from CEM_Demo.inference.interface import Inference
 from CEM_Demo.method.intervention import NaturalPatches
 from CEM_Demo.method.patch_bank import PatchBank, load_bank
-from CEM_Demo.method.plan import Plan, make_plans
 from CEM_Demo.networks.loading import Model, resolve
 from CEM_Demo.results.paths import check_nothing_is_shared
 from CEM_Demo.results.provenance import digest_of
+from CEM_Demo.run.sampling import Sampling, make_sampling
 from CEM_Demo.tasks import Scene, make_scene
 
 TRIAL_SIDE = 128
@@ -40,8 +39,13 @@ class Subject:
     scene: Scene
     grid: Grid
     rois: list[ROI]
-    plans: dict[str, Plan]
+    sampling: Sampling
     provenance: dict[str, Any]
+
+    def most_interventions(self, *rounds: str) -> int:
+        """How many interventions the named rounds make at most."""
+        blocks = self.grid.shape[0] * self.grid.shape[1]
+        return blocks * sum(draws for name, draws in self.sampling.room.items() if name in rounds)
 
 
 @dataclass(frozen=True)
@@ -105,17 +109,17 @@ def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank,
     scene = make_scene(config.task_degradation, image, name)
     _check_rois(config, scene.ground_truth, name, f"{name} cropped to a multiple of sr")
     grid = grid_of(scene.degraded, config.block, config.sr)
-    plans = make_plans(config.seed, name, grid.shape, config.coarse_num, config.fine_num, len(bank))
+    sampling = make_sampling(config, name, grid.shape, bank)
     # A degradation of the user's own that fails does so here, before anything is written.
-    NaturalPatches(bank, grid.block, scene.degrade_patches)(plans["coarse"][:1])
+    NaturalPatches(bank, grid.block, scene.degrade_patches)(sampling.first())
     provenance = {
         **scene.provenance,
-        "plan_sha256": hashlib.sha256("".join(plan.digest for plan in plans.values()).encode()).hexdigest(),
+        "plan_sha256": sampling.digest,
         "image_sha256": digest_of(scene.ground_truth),
         "degraded_sha256": digest_of(scene.degraded),
         "bank_sha256": bank_digest,
     }
-    return Subject(name, scene, grid, config.rois_of(name), plans, provenance)
+    return Subject(name, scene, grid, config.rois_of(name), sampling, provenance)
 
 
 def check_networks(run: Run, pairs: Container[tuple[str, str]]) -> None:

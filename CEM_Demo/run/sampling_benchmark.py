@@ -23,6 +23,7 @@ import numpy as np
 
 from CEM_Demo.command_line import exit_code
 from CEM_Demo.errors import InputError
+from CEM_Demo.files import reading
 from CEM_Demo.method.allocation import PRECISIONS, Rule
 from CEM_Demo.method.replay import Population, Scores, error_at_passes, passes_at_error, replay_rules
 
@@ -77,9 +78,9 @@ def read_population(path: Path) -> Population:
         InputError: the file is no ``.npz``, lacks an array, or holds arrays that do not fit each other.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with reading(path), np.load(path, allow_pickle=False) as content:
             arrays = {name: content[name] for name in content.files}
-    except OSError:
+    except InputError:
         raise
     except Exception as error:  # the readers of archives raise whatever the broken bytes make fail
         raise InputError(f"{path}: is no .npz of recorded draws ({type(error).__name__}: {error})") from error

@@ -106,4 +106,4 @@ def make_scene(image: UInt8Image, image_name: str, kind: str = "medium") -> Scen
         return add_rain(patches.reshape(-1, block, 3), above.reshape(-1, block, 3), rain.opacity).reshape(patches.shape)
 
     rained = add_rain(image, rain.layer, rain.opacity)
-    return Scene(image, rained, 1, rainy_patches, {"rain_generator": GENERATOR})
+    return Scene(image, rained, 1, rainy_patches, {"rain_generator": GENERATOR}, pasted_clean=True)

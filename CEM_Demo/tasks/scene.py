@@ -26,6 +26,7 @@ class Scene:
             blocks' rows and columns in input pixels, noise seeds N uint64) -> blocks N x b x b x 3 uint8 as
             they stand in the intervened input. Replacing the block of ``degraded`` by it is the intervention.
         provenance: what else than image and config decides the above, as plain values for the manifest.
+        pasted_clean: whether patches enter the clean image and are degraded with it, by what depends on their place.
     """
 
     ground_truth: UInt8Image
@@ -33,6 +34,7 @@ class Scene:
     scale: int
     degrade_patches: DegradePatches
     provenance: dict[str, Any] = field(default_factory=dict)
+    pasted_clean: bool = False
 
 
 def keep_patches(
