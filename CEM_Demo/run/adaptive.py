@@ -104,13 +104,13 @@ class AdaptiveSampling:
         if any(draws.counts.any() for draws in of_roi.rounds.values()):
             return
         try:
-            screen.values[..., 0] = self._predict(experiment, roi)
+            screen.values[..., 0] = self.predict(experiment, roi)
         except Exception as error:  # a network is anybody's code, and not every operator has a gradient
             log.warning("ROI %s: no block is screened out, for there is no gradient (%s)", roi, error)
         else:
             screen.counts[:] = 1
 
-    def _predict(self, experiment: Experiment, roi: ROI) -> NDArray[np.float64]:
+    def predict(self, experiment: Experiment, roi: ROI) -> NDArray[np.float64]:
         """Rows x columns, the root mean square effect (dB) of a block's draws, to first order."""
         scene, grid, bank = experiment.scene, experiment.grid, experiment.bank
         found = error_gradient(experiment.network, scene.degraded, scene.ground_truth, roi, experiment.device)
