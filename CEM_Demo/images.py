@@ -89,6 +89,13 @@ def png_bytes(image: UInt8Image) -> bytes:
     return buffer.getvalue()
 
 
+def webp_bytes(image: UInt8Image) -> bytes:
+    """Give the image as the bytes of a lossless WebP file, a quarter smaller than a PNG."""
+    buffer = BytesIO()
+    Image.fromarray(image).save(buffer, format="webp", lossless=True, method=2)
+    return buffer.getvalue()
+
+
 def with_roi_box(image: UInt8Image, roi: ROI, colour: tuple[int, int, int] = ROI_COLOUR) -> UInt8Image:
     """A copy of the image with the ROI framed, in green or another RGB colour, two pixels wide."""
     opposite = (roi.right, roi.bottom)

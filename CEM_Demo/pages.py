@@ -14,7 +14,7 @@ def render_page(template: Path, filters: dict[str, Any], **values: Any) -> str:
 
     Args:
         template: the file with the page's template.
-        filters: of this template, beside ``data_uri`` (the bytes of a PNG file as what an image's ``src`` holds).
+        filters: of this template, beside ``data_uri`` (the bytes of a PNG or WebP file as an image's source).
         values: what the template shows.
     """
     environment = Environment(
@@ -28,5 +28,6 @@ def render_page(template: Path, filters: dict[str, Any], **values: Any) -> str:
     return environment.get_template(template.name).render(values)
 
 
-def _data_uri(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
+def _data_uri(picture: bytes) -> str:
+    kind = "webp" if picture.startswith(b"RIFF") else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(picture).decode()}"

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_report_is_one_file_that_holds_everything(finished: Config, tmp_path: Pa
     links.feed(text)
     photographs = [link for link in links.found if not link.startswith("#")]
     assert len(photographs) == 3  # ground truth, input, restored: each once, however often it is shown
-    assert all(link.startswith("data:image/png;base64,") for link in photographs)
+    assert all(link.startswith("data:image/webp;base64,") for link in photographs)
     paths = result_paths(finished, "Tiny", "photo_1.png", ROI_OF_TESTS)
     for picture in (paths.overlay, paths.colour_bar, paths.pie):
         with Image.open(picture) as image:
@@ -249,6 +250,42 @@ def test_the_controls_change_all_maps(compared: Config) -> None:
         page.select_option("#window", "zoom")
         boxes = {shown.get_attribute("viewBox") for shown in page.locator(".map").all()}
         assert whole == "0 0 40 32" and len(boxes) == 1
+
+
+@needs_chromium
+def test_the_strongest_blocks_are_sorted_and_chosen(compared: Config) -> None:
+    with opened(make_report(compared)) as page:
+        table = page.locator(".strongest").nth(1)
+        table.locator("summary").click()
+        effects = [abs(float(text)) for text in table.locator("tbody td:nth-child(3)").all_inner_texts()]
+        assert effects == sorted(effects, reverse=True) and len(effects) > 1
+        table.get_by_role("button", name="column").first.click()
+        columns = [int(text) for text in table.locator("tbody td:nth-child(2)").all_inner_texts()]
+        assert columns == sorted(columns)
+        table.locator("tbody button").first.click()
+        row = table.locator("tbody button").first.inner_text()
+        chosen = f"row {row}, column {columns[0]}: "
+        assert all(text.startswith(chosen) for text in page.locator(".readout").all_inner_texts())
+
+
+@needs_chromium
+def test_a_map_and_its_numbers_can_be_taken_from_the_page(compared: Config, tmp_path: Path) -> None:
+    with opened(make_report(compared)) as page:
+        for number, suffix in enumerate(("svg", "csv")):
+            with page.expect_download() as download:
+                page.locator(".downloads").nth(1).locator("button").nth(number).click()
+            assert download.value.suggested_filename == f"causal effect map of Other on photo_1.png.{suffix}"
+            download.value.save_as(tmp_path / f"map.{suffix}")
+        drawn = fills(page)[1]
+    ((panel,),) = read_panels(compared, ["photo_1.png"], ["Other"])
+    (header, *lines) = (tmp_path / "map.csv").read_text().splitlines()
+    assert header == "row,column,effect,interventions,low,high,class"
+    effects = np.array([float(line.split(",")[2]) for line in lines]).reshape(4, 5)
+    np.testing.assert_allclose(effects, panel.map.effect_map.effects, atol=5e-5)
+    svg = ElementTree.parse(tmp_path / "map.svg").getroot()
+    space = "{http://www.w3.org/2000/svg}"
+    assert [rect.get("fill") for rect in svg.findall(f"{space}g/{space}rect")] == drawn
+    assert len(list(svg.iter(f"{space}image"))) == 2
 
 
 def certified_of(page: Any) -> list[str]:

@@ -16,7 +16,7 @@ from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import remove_leftovers, sole_writer, write_bytes
 from CEM_Demo.geometry import ROI, grid_of, image_with_rois
-from CEM_Demo.images import UInt8Image, png_bytes, read_image
+from CEM_Demo.images import UInt8Image, png_bytes, read_image, webp_bytes
 from CEM_Demo.pages import render_page
 from CEM_Demo.report.certainty_text import interval_csv, summary_lines
 from CEM_Demo.report.colours import COLOUR_BOUND, GAMMA, colour_table
@@ -35,7 +35,7 @@ TEMPLATE = Path(__file__).parent / "templates" / "report.html"
 
 @dataclass(frozen=True)
 class Panel:
-    """One model on one image, as the report shows it; pictures are PNG bytes."""
+    """One model on one image, as the report shows it; pictures are the bytes of PNG or WebP files."""
 
     model: str
     restored: bytes | None
@@ -107,7 +107,7 @@ def _make_section(config: Config, image: str, roi: ROI) -> Section:
         ground_truth, degraded = scene.ground_truth, scene.degraded
     panels = [_make_panel(config, roi, model, paths[model], stored[model], ground_truth, degraded) for model in paths]
     height, width = ground_truth.shape[:2]
-    return Section(image, roi, png_bytes(ground_truth), png_bytes(degraded), height, width, panels)
+    return Section(image, roi, webp_bytes(ground_truth), webp_bytes(degraded), height, width, panels)
 
 
 def _make_panel(
@@ -131,7 +131,7 @@ def _make_panel(
     drawn = overlay(effect_map, degraded, roi, config.mask_block_size, (height, width), bound)
     return Panel(
         model=model,
-        restored=png_bytes(stored.pictures.restored) if stored.pictures else _bytes_of(paths.restored),
+        restored=webp_bytes(stored.pictures.restored) if stored.pictures else _bytes_of(paths.restored),
         overlay=png_bytes(drawn),
         colour_bar=colour_bar(effect_map, bound),
         pie=pie(effect_map),
@@ -194,7 +194,6 @@ def _blocks(shown: Map) -> dict[str, Any]:
     return {
         "effects": effect_map.effects.round(4).tolist(),
         "interventions": effect_map.interventions.tolist(),
-        "roi": effect_map.roi.astype(int).tolist(),
         "codes": shown.codes.tolist(),
         "low": _finite_or_null(shown.low),
         "high": _finite_or_null(shown.high),

@@ -1,7 +1,7 @@
 "use strict";
 const SVG = "http://www.w3.org/2000/svg";
 const CLASSES = { "-1": "hurts", 0: "negligible", 1: "helps", 2: "undecided", 3: "not tested", 4: "out of reach", 5: "ROI" };
-const UNDECIDED = 2;
+const UNDECIDED = 2, ROI = 5;
 const { table, gamma } = JSON.parse(document.body.dataset.colours);
 const tip = document.getElementById("tip");
 const control = (name) => document.getElementById(name);
@@ -18,7 +18,8 @@ const signed = (number, digits) => (number > 0 ? "+" : "") + number.toFixed(digi
 const maps = [...document.querySelectorAll(".map")].map((svg) => {
   const data = JSON.parse(svg.parentElement.querySelector("script").textContent);
   const [side, height, width] = [svg.dataset.block, svg.dataset.height, svg.dataset.width].map(Number);
-  return { svg, data, side, height, width, card: svg.closest(".card"), readout: svg.parentElement.querySelector(".readout") };
+  const [readout, table] = [".readout", ".strongest table"].map((part) => svg.parentElement.querySelector(part));
+  return { svg, data, side, height, width, card: svg.closest(".card"), readout, table };
 });
 
 const boxOf = (map, row, column) => [
@@ -34,7 +35,7 @@ function add(group, name, attributes) {
 
 function forBlocks(map, work) {
   map.data.effects.forEach((effects, row) => effects.forEach((effect, column) => {
-    if (effect !== 0 && !map.data.roi[row][column]) work(row, column, effect, map.data.codes[row][column]);
+    if (effect !== 0 && map.data.codes[row][column] !== ROI) work(row, column, effect, map.data.codes[row][column]);
   }));
 }
 
@@ -89,9 +90,15 @@ function draw() {
 }
 
 function describe(map, row, column) {
-  const { effects, interventions, low, high, codes } = map.data;
-  const ends = low[row][column] === null ? "" : ` [${signed(low[row][column], 2)}, ${signed(high[row][column], 2)}]`;
-  return `${signed(effects[row][column], 2)} dB${ends}, ${interventions[row][column]} draws, ${CLASSES[codes[row][column]]}`;
+  const { effects, interventions, codes } = map.data;
+  const ends = intervalOf(map, row, column);
+  const effect = `${signed(effects[row][column], 2)} dB${ends && " "}${ends}`;
+  return `${effect}, ${interventions[row][column]} draws, ${CLASSES[codes[row][column]]}`;
+}
+
+function intervalOf(map, row, column) {
+  const low = map.data.low[row][column], high = map.data.high[row][column];
+  return low === null ? "" : `[${signed(low, 2)}, ${signed(high, 2)}]`;
 }
 
 // Shows one block in all models of its ROI.
@@ -121,12 +128,74 @@ function blockAt(map, event) {
 }
 
 function showTip(map, row, column, event) {
-  const { effects, interventions, roi } = map.data;
-  const place = `row ${row}, column ${column}${roi[row][column] ? " (ROI)" : ""}`;
+  const { effects, interventions, codes } = map.data;
+  const place = `row ${row}, column ${column}${codes[row][column] === ROI ? " (ROI)" : ""}`;
   tip.textContent = `${place}: ${signed(effects[row][column], 3)} dB, ${interventions[row][column]} interventions`;
   tip.style.display = "block";
   tip.style.left = `${Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 4)}px`;
   tip.style.top = `${event.clientY + 18}px`;
+}
+
+const BLOCKS_IN_TABLE = 10;
+
+// The strongest blocks of a map as rows to sort; a row's button chooses its block.
+function fillTable(map, key, ascending) {
+  const rows = [];
+  forBlocks(map, (row, column, effect) => rows.push({ row, column, effect, draws: map.data.interventions[row][column] }));
+  rows.sort((one, other) => Math.abs(other.effect) - Math.abs(one.effect));
+  const shown = rows.slice(0, BLOCKS_IN_TABLE);
+  if (key) shown.sort((one, other) => (ascending ? 1 : -1) * (one[key] - other[key]));
+  map.table.querySelector("tbody").replaceChildren(...shown.map(({ row, column, effect, draws }) => {
+    const line = document.createElement("tr"), choice = document.createElement("button");
+    choice.type = "button";
+    choice.textContent = row;
+    choice.setAttribute("aria-label", `choose row ${row}, column ${column}`);
+    choice.addEventListener("click", () => {
+      map.card.dataset.pinned = "yes";
+      choose(map.card, row, column);
+    });
+    line.insertCell().append(choice);
+    for (const text of [column, signed(effect, 2), intervalOf(map, row, column), draws, CLASSES[map.data.codes[row][column]]]) {
+      line.insertCell().textContent = text;
+    }
+    return line;
+  }));
+}
+
+function download(name, kind, text) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([text], { type: kind }));
+  link.download = name;
+  link.click();
+  URL.revokeObjectURL(link.href);
+}
+
+// A map as a file of its own: photographs in place of the references to them, and the rules that it needs.
+function svgText(map) {
+  const copy = map.svg.cloneNode(true);
+  for (const use of copy.querySelectorAll("use")) {
+    const image = document.querySelector(use.getAttribute("href")).cloneNode();
+    image.removeAttribute("id");
+    image.setAttribute("class", use.getAttribute("class") ?? "");
+    use.replaceWith(image);
+  }
+  copy.querySelector(".cursor").remove();
+  const rules = ".roi{fill:none;stroke:#00b140;stroke-width:1}.under{opacity:.12}image{image-rendering:pixelated}"
+    + ".hatch{stroke:#404040;stroke-width:.4;fill:none}";
+  const style = document.createElementNS(SVG, "style");
+  style.textContent = rules;
+  copy.prepend(style);
+  return new XMLSerializer().serializeToString(copy);
+}
+
+function csvText(map) {
+  const { effects, interventions, low, high, codes } = map.data;
+  const lines = ["row,column,effect,interventions,low,high,class"];
+  effects.forEach((values, row) => values.forEach((effect, column) => lines.push([
+    row, column, effect, interventions[row][column], low[row][column] ?? "", high[row][column] ?? "",
+    CLASSES[codes[row][column]],
+  ].join(","))));
+  return lines.join("\n") + "\n";
 }
 
 const STEPS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
@@ -160,6 +229,19 @@ for (const map of maps) {
     choose(map.card, row, column);
     tip.textContent = map.readout.textContent;
   });
+}
+for (const map of maps) {
+  fillTable(map);
+  for (const button of map.table.querySelectorAll("th button")) {
+    button.addEventListener("click", () => {
+      button.dataset.ascending = button.dataset.ascending === "yes" ? "" : "yes";
+      fillTable(map, button.dataset.key, button.dataset.ascending === "yes");
+    });
+  }
+  const name = map.svg.getAttribute("aria-label").split(";")[0];
+  const [svg, csv] = map.svg.parentElement.querySelectorAll(".downloads button");
+  svg.addEventListener("click", () => download(`${name}.svg`, "image/svg+xml", svgText(map)));
+  csv.addEventListener("click", () => download(`${name}.csv`, "text/csv", csvText(map)));
 }
 for (const name of ["window", "under", "classes", "bound"]) control(name).addEventListener("input", draw);
 for (const button of document.querySelectorAll("button.bound")) {
