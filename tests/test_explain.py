@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from CEM_Demo.config.schema import Config
 from CEM_Demo.device import pick_device

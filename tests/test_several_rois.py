@@ -120,7 +120,7 @@ def test_images_may_have_rois_of_their_own_and_the_report_shows_all(tmp_path: Pa
     page = make_report(config).read_text()
     assert "ROI 16 &times; 16 at column 8, row 8" in page
     assert "ROI 9 &times; 5 at column 20, row 4" in page
-    assert page.count("Causal effect map</figcaption>") == 2
+    assert page.count('aria-label="causal effect map of Tiny on photo_1.png') == 2
 
 
 def test_near_rois_share_a_cone_and_far_ones_do_not() -> None:
