@@ -51,7 +51,7 @@ REGISTERED = [
         "AuraSR",
         {"dim": 8, "image_size": None, "input_image_size": None, "style_network": STYLE},
         scale=4,
-        multiple=8,
+        line="it draws random numbers",
         slow=True,
     ),
     Registered(
