@@ -17,6 +17,7 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.files import remove_leftovers, sole_writer, write_bytes
 from CEM_Demo.geometry import ROI, grid_of, image_with_rois
 from CEM_Demo.images import UInt8Image, png_bytes, read_image, webp_bytes
+from CEM_Demo.method.reliability import rounding_floor
 from CEM_Demo.pages import render_page
 from CEM_Demo.report.certainty_text import interval_csv, summary_lines
 from CEM_Demo.report.colours import COLOUR_BOUND, GAMMA, colour_table
@@ -172,7 +173,7 @@ def render(config: Config, sections: list[Section]) -> str:
     """The HTML text; everything from the config is escaped."""
     return render_page(
         TEMPLATE,
-        {"blocks": _blocks},
+        {"blocks": _blocks, "rounding_floor": _rounding_floor},
         config=config,
         sections=sections,
         config_text=yaml.safe_dump(config.model_dump(exclude_none=True), sort_keys=False, allow_unicode=True),
@@ -186,6 +187,11 @@ def _largest_certified(config: Config, sections: list[Section]) -> float:
     """The bound at which no certified effect of the run is saturated, dB, two digits; the published one if none is."""
     largest = max(panel.map.largest for section in sections for panel in section.panels)
     return math.ceil(100 * largest) / 100 or COLOUR_BOUND[config.task]
+
+
+def _rounding_floor(panel: Panel, roi: ROI) -> float:
+    """The shift (dB) of all effects of a map that rounding its ROI to 8 bits typically makes."""
+    return rounding_floor(panel.origin, 3 * roi.width * roi.height)
 
 
 def _blocks(shown: Map) -> dict[str, Any]:
