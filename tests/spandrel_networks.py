@@ -98,7 +98,7 @@ REGISTERED = [
     Registered("PLKSR", {"dim": 16, "n_blocks": 2, "upscaling_factor": 2}, scale=2),
     Registered("PLKSR", {"dim": 16, "n_blocks": 2, "upscaling_factor": 2, "dysample": True}, name="RealPLKSR", scale=2),
     Registered("RCAN", {"scale": 2, "n_resgroups": 1, "n_resblocks": 2, "n_feats": 16}, scale=2),
-    Registered("RGT", {"embed_dim": 16, "depth": [2], "num_heads": [2], "upscale": 2}, scale=2),
+    Registered("RGT", {"embed_dim": 16, "depth": [2], "num_heads": [2], "upscale": 2}, scale=2, slow=True),
     Registered("RealCUGAN", name="UpCunet2x", scale=2, slow=True),
     Registered("RealCUGAN", name="UpCunet2x_fast", scale=2, multiple=4, slow=True),
     Registered("RealCUGAN", name="UpCunet3x", scale=3, slow=True),
@@ -112,6 +112,6 @@ REGISTERED = [
     Registered("SeemoRe", {"scale": 2, "num_experts": 2, "num_layers": 1, "embedding_dim": 16}, scale=2),
     Registered("Swin2SR", {**WINDOWS, "window_size": 8}, scale=2),
     Registered("SwiftSRGAN", {"num_channels": 8, "num_blocks": 2, "upscale_factor": 2}, scale=2),
-    Registered("SwinIR", {**WINDOWS, "window_size": 8}, scale=2),
+    Registered("SwinIR", {**WINDOWS, "window_size": 8}, scale=2, slow=True),
     Registered("Uformer", {"embed_dim": 8, "img_size": 128, "depths": [1] * 9}, multiple=128, square=True, slow=True),
 ]
