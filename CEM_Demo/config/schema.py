@@ -32,6 +32,8 @@ from CEM_Demo.config.settings import (
     RoiBlocks,
     SamplingKind,
     Seed,
+    SubsetSizes,
+    TestDraws,
     Tolerance,
 )
 from CEM_Demo.geometry import ROI, SCALES
@@ -120,6 +122,8 @@ class Config(BaseModel):
     roi_blocks: RoiBlocks = 0
     confidence: Confidence = 0.95
     fdr: FalseDiscoveryRate = 0.05
+    test_num: TestDraws = 8
+    subset_sizes: SubsetSizes = [2, 4, 8, 16]
 
     @field_validator("batch_size_dict", mode="before")
     @classmethod

@@ -40,6 +40,17 @@ BatchSize = Annotated[
     Positive | None,
     Field(description="interventions per forward pass (default: found from the model and the memory)"),
 ]
+TestDraws = Annotated[
+    int, Field(ge=2, le=100_000, description="faithfulness: fresh draws at every point of its curves (default 8)")
+]
+SubsetSizes = Annotated[
+    list[Positive],
+    Field(
+        min_length=1,
+        description="faithfulness: sizes of the random sets of blocks on which additivity is tested "
+        "(default 2, 4, 8, 16)",
+    ),
+]
 
 
 SamplingKind = Annotated[

@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-ROUNDS = ("coarse", "fine")
+# Of the method, and of the test whether a finished map is faithful; a round's place decides its draws.
+ROUNDS = ("coarse", "fine", "test")
 
 # Raw words of a generator are used: unlike the distributions of NumPy's generators, they are the same in every version.
 WORDS_PER_TURN = 4  # of Philox-4x64: what one step of its counter yields
@@ -64,7 +65,10 @@ class Plan:
         return int((self.stop - self.first).sum())
 
     def __getitem__(self, part: slice) -> Interventions:
-        blocks, draws = self.places(part)
+        return self.at(*self.places(part))
+
+    def at(self, blocks: NDArray[np.int64], draws: NDArray[np.int64]) -> Interventions:
+        """The interventions with N given numbers of draws on N blocks, counted row by row."""
         patches, noise_seeds = self.source(blocks, draws)
         columns = self.stop.shape[1]
         return Interventions(blocks // columns, blocks % columns, draws, patches, noise_seeds)
@@ -138,7 +142,7 @@ class IndependentDraws:
 
 
 def make_plan(seed: int, image_name: str, name: str, shape: tuple[int, int], draws: int, bank_size: int) -> Plan:
-    """Make the plan for all blocks of an image in one of the published rounds, block by block in row-major order.
+    """Make the plan for all blocks of an image in one of :data:`ROUNDS`, block by block in row-major order.
 
     Every draw's patch and noise depend on (seed, image name, round, draw, block) alone: neither the order of the
     work nor the batch size nor the number of draws changes them, and all models of an image share them.

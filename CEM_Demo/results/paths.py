@@ -83,6 +83,14 @@ class ResultPaths:
         return self.pair_folder / "intervals.csv"
 
     @property
+    def faithfulness(self) -> Path:
+        return self.pair_folder / "faithfulness.json"
+
+    @property
+    def faithfulness_figure(self) -> Path:
+        return self.pair_folder / "faithfulness.png"
+
+    @property
     def degraded(self) -> Path:
         return self.run / f"{self.image}-{DEGRADED_SUFFIX[self.task]}.png"
 
@@ -133,3 +141,8 @@ def _folded(path: Path) -> str:
 
 def report_path(config: Config) -> Path:
     return Path(config.output_dir) / f"{config.task}_{config.prefix}_Result.html"
+
+
+def faithfulness_path(config: Config, suffix: str) -> Path:
+    """Where the table of the tests of all maps lies, as ``.md`` or ``.csv``, beside the report."""
+    return Path(config.output_dir) / f"{config.task}_{config.prefix}_Faithfulness{suffix}"

@@ -44,6 +44,8 @@ OTHERWISE_RECORDED = frozenset(
         "fdr",
         "allow_random",  # without it, a network that draws is not run at all
         "inference",  # the manifest records the one that was used
+        "test_num",  # of the test of a finished map, which records them itself
+        "subset_sizes",
     }
 )
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from CEM_Demo.geometry import Grid
 from CEM_Demo.inference.choice import Shared
-from CEM_Demo.method.intervention import Intervention, NaturalPatches
+from CEM_Demo.method.intervention import Intervention, NaturalPatches, Pasted
 from CEM_Demo.method.measurements import Draws, Measurements
 from CEM_Demo.method.metric import PSNR, Measure, Metric, unrounded_psnr
 from CEM_Demo.method.patch_bank import PatchBank
@@ -71,7 +71,14 @@ class Experiment:
 
     def measure(self, batch: Interventions) -> list[NDArray[np.float64]]:
         """Make the interventions of a batch, and measure each ROI: for each, N values of the metric."""
-        pasted = (self.intervention or self.natural_patches)(batch)
+        return self.measure_pasted(self.paste(batch))
+
+    def paste(self, batch: Interventions) -> Pasted:
+        """Give what the interventions of a batch put where."""
+        return (self.intervention or self.natural_patches)(batch)
+
+    def measure_pasted(self, pasted: Pasted) -> list[NDArray[np.float64]]:
+        """Restore N intervened inputs, and measure each ROI: for each, N values of the metric."""
         return self._measure(self.group.inference.restore(pasted.corners, pasted.pixels))
 
     def _measure(self, restored: Tensor, measure: Measure | None = None) -> list[NDArray[np.float64]]:

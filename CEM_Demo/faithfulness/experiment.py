@@ -1,0 +1,145 @@
+"""Joint interventions on sets of blocks, with draws that had no part in making the map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CEM_Demo.images import UInt8Image
+from CEM_Demo.method.intervention import Pasted
+from CEM_Demo.method.joint import join
+from CEM_Demo.method.plan import Plan, make_plan, number_of_name
+from CEM_Demo.run.experiment import Experiment
+
+# What the rectangles of a batch may take.
+BATCH_BYTES = 1 << 26
+
+
+@dataclass(frozen=True)
+class JointExperiment:
+    """One network on one ROI of an image, ready for interventions on several blocks at once.
+
+    A draw puts the same patch on a block whatever else is replaced, so that sets of blocks can be compared pairwise.
+
+    Attributes:
+        experiment: what is measured, of one ROI.
+        degraded: H x W x 3 uint8 RGB, the network's input.
+        plan: gives the draws.
+        origin: the metric of the ROI without intervention, dB.
+        reached: blocks bool, in row-major order, False for those that cannot change the ROI.
+        roi: blocks bool, those that overlap the ROI.
+        batch_size: interventions that are restored at a time.
+        entropy: what random orders and sets are drawn from.
+    """
+
+    experiment: Experiment
+    degraded: UInt8Image
+    plan: Plan
+    origin: float
+    reached: NDArray[np.bool_]
+    roi: NDArray[np.bool_]
+    batch_size: int
+    entropy: tuple[int, ...]
+
+    @property
+    def candidates(self) -> NDArray[np.int64]:
+        """The blocks that may be replaced: those outside the ROI that can change it."""
+        return np.flatnonzero(self.reached & ~self.roi)
+
+    def mask(self, blocks: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Blocks bool, True for the given ones."""
+        mask = np.zeros(self.roi.size, dtype=bool)
+        mask[blocks] = True
+        return mask
+
+    def effects(self, sets: NDArray[np.bool_], draws: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Replace sets of blocks, and measure what the ROI loses.
+
+        Args:
+            sets: N x blocks bool, the blocks that each intervention replaces; in an empty set, none.
+            draws: N int64, numbers of the draws.
+
+        Returns:
+            N float64, dB: origin minus intervened PSNR.
+        """
+        effects = np.zeros(len(sets))
+        some = np.flatnonzero(sets.any(axis=1))
+        # Sets of the same extent share a rectangle, and so a batch.
+        extents, members = np.unique(self._extents(sets[some]), axis=0, return_inverse=True)
+        for extent in range(len(extents)):
+            alike = some[members.reshape(-1) == extent]
+            size = self._batch_size(extents[extent])
+            for start in range(0, len(alike), size):
+                batch = alike[start : start + size]
+                effects[batch] = self._effects_at_once(sets[batch], draws[batch])
+        return effects
+
+    def single_effects(self, blocks: NDArray[np.int64], draws: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Replace N blocks, each alone, by given draws, and measure what the ROI loses: N float64, dB."""
+        return np.concatenate(
+            [
+                self.origin - self.experiment.measure_pasted(self.single(blocks[part], draws[part]))[0]
+                for part in (slice(start, start + self.batch_size) for start in range(0, len(blocks), self.batch_size))
+            ]
+        )
+
+    def single(self, blocks: NDArray[np.int64], draws: NDArray[np.int64]) -> Pasted:
+        """Give what draws put in the place of N blocks, each alone."""
+        return self.experiment.intervention(self.plan.at(blocks, draws))
+
+    def random(self, *key: int) -> np.random.RandomState:
+        """Make a generator that depends on the seed, the image and ``key`` alone, in every version of NumPy."""
+        return np.random.RandomState(np.random.SeedSequence([*self.entropy, *key]).generate_state(4))
+
+    def _extents(self, sets: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """For N sets: first row, row after the last, first column, column after the last; N x 4."""
+        grids = sets.reshape(len(sets), *self.experiment.grid.shape)
+        ends: list[NDArray[np.int64]] = []
+        for across in (2, 1):
+            present: NDArray[np.bool_] = np.any(grids, axis=across)
+            ends += [present.argmax(axis=1), present.shape[1] - present[:, ::-1].argmax(axis=1)]
+        return np.stack(ends, axis=1)
+
+    def _batch_size(self, extent: NDArray[np.int64]) -> int:
+        top, bottom, left, right = extent * self.experiment.grid.block
+        return int(max(1, min(self.batch_size, BATCH_BYTES // (3 * (bottom - top) * (right - left)))))
+
+    def _effects_at_once(self, sets: NDArray[np.bool_], draws: NDArray[np.int64]) -> NDArray[np.float64]:
+        members, blocks = np.nonzero(sets)
+        pasted = join(self.single(blocks, draws[members]), members, self.degraded)
+        return self.origin - self.experiment.measure_pasted(pasted)[0]
+
+
+def make_joint_experiment(
+    experiment: Experiment,
+    degraded: UInt8Image,
+    seed: int,
+    image_name: str,
+    bank_size: int,
+    batch_size: int,
+    draws: int,
+) -> JointExperiment:
+    """Prepare joint interventions with fresh draws; the experiment is one of a single ROI.
+
+    Args:
+        experiment: what is measured.
+        degraded: H x W x 3 uint8 RGB, the network's input.
+        seed, image_name: the draws depend on them, as those of the map do.
+        bank_size: patches to draw from.
+        batch_size: interventions that are restored at a time.
+        draws: how many there are of each block.
+    """
+    grid, (roi,) = experiment.grid, experiment.group.rois
+    (untouched,) = experiment.fresh_measurements(experiment.group.inference.baseline(), {}, batch_size)
+    return JointExperiment(
+        experiment=experiment,
+        degraded=degraded,
+        plan=make_plan(seed, image_name, "test", grid.shape, draws, bank_size),
+        origin=untouched.origin,
+        reached=untouched.reached.reshape(-1),
+        roi=grid.overlaps(roi).reshape(-1),
+        batch_size=batch_size,
+        entropy=(seed, number_of_name(image_name)),
+    )
