@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 from dataclasses import replace
 from pathlib import Path
@@ -17,11 +18,12 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.explain import explain
 from CEM_Demo.faithfulness import Design, assess, assess_explanation, command
 from CEM_Demo.faithfulness.additivity import Additivity, paired_additivity
-from CEM_Demo.faithfulness.command import assess_maps
+from CEM_Demo.faithfulness.command import Extras, assess_maps
 from CEM_Demo.faithfulness.curves import MAP, RANDOM, delete, insert
 from CEM_Demo.faithfulness.experiment import JointExperiment, make_joint_experiment
 from CEM_Demo.faithfulness.figure import draw
 from CEM_Demo.faithfulness.orders import highest_first, nearest_first, random_orders
+from CEM_Demo.faithfulness.randomization import randomize
 from CEM_Demo.faithfulness.record import read_record
 from CEM_Demo.faithfulness.reliability import split_half
 from CEM_Demo.faithfulness.sanity import check_exactness
@@ -306,6 +308,21 @@ def test_halves_of_the_draws_agree_as_far_as_the_draws_do() -> None:
     assert split_half(Draws(truth[..., None], np.ones((5, 6), np.int64)), everywhere) is None
 
 
+def test_a_network_that_forgot_has_another_map_and_is_left_as_it_was() -> None:
+    scene = make_scene(Degradation("DN"), photograph(32, 40), "a.png")
+
+    def prepare(net: nn.Module) -> JointExperiment:
+        return make_joint(net, scene.degraded, scene.ground_truth, ROI_OF_TESTS, degrade=scene.degrade_patches)
+
+    net = tiny()
+    before = copy.deepcopy(net.state_dict())
+    found = randomize(net, prepare, 2)
+    assert list(found.similarity) == ["last layer", "last half", "all layers"]
+    assert all(value is not None and value < 0.95 for value in found.similarity.values())
+    assert found.skip is None  # alone, the skip path carries nothing from outside the ROI
+    assert all(torch.equal(before[name], weights) for name, weights in net.state_dict().items())
+
+
 def test_a_map_made_in_python_can_be_tested() -> None:
     settings = Settings(coarse_num=2, fine_num=4, bank=BANK)
     found = explain(tiny(), photograph(32, 40), ROI_OF_TESTS, Degradation("DN"), settings)
@@ -322,11 +339,12 @@ def test_a_run_is_tested_once_and_its_table_has_a_row_for_each_map(
     config = make_config(tmp_path, settings, **changes)
     compute_effects(prepare(config))
     caplog.set_level("INFO", "CEM_Demo")
-    assess_maps(config, with_lam=True)
+    assess_maps(config, Extras(lam=True, randomize=True))
     paths = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)
     record = read_record(paths)
     assert record is not None and record.result.sentence in caplog.text
     assert record.result.deletion is not None and "LAM" in record.result.deletion.curves
+    assert record.result.randomization is not None
     assert paths.faithfulness_figure.read_bytes().startswith(b"\x89PNG")
     with faithfulness_path(config, ".csv").open() as file:
         (line,) = csv.DictReader(file)
@@ -334,7 +352,7 @@ def test_a_run_is_tested_once_and_its_table_has_a_row_for_each_map(
     assert faithfulness_path(config, ".md").read_text().count("\n") == 3
     with monkeypatch.context() as patch:
         patch.setattr(command, "_assess", lambda pair, net: pytest.fail("tested again"))
-        assess_maps(config, with_lam=True)
+        assess_maps(config, Extras(lam=True, randomize=True))
     assess_maps(make_config(tmp_path, settings, **{**changes, "test_num": 3}))
     again = read_record(paths)
     assert again is not None and again.result.deletion is not None

@@ -6,16 +6,25 @@ that they hurt, the ROI must gain. The draws had no part in making the map. See 
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from CEM_Demo.command_line import make_parser, run_script
-from CEM_Demo.faithfulness.command import assess_maps
+from CEM_Demo.config.schema import Config
+from CEM_Demo.faithfulness.command import Extras, assess_maps
 
 
 def main() -> int:
     parser = make_parser(__doc__ or "")
     parser.add_argument("--lam", action="store_true", help="try the order of the Local Attribution Map as well")
-    return run_script(parser, lambda config, arguments: assess_maps(config, arguments.lam))
+    parser.add_argument(
+        "--randomize", action="store_true", help="compare the map with those of networks with new weights as well"
+    )
+
+    def work(config: Config, arguments: argparse.Namespace) -> None:
+        assess_maps(config, Extras(arguments.lam, arguments.randomize))
+
+    return run_script(parser, work)
 
 
 if __name__ == "__main__":

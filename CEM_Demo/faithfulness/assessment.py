@@ -13,6 +13,7 @@ from CEM_Demo.faithfulness.additivity import Additivity, paired_additivity
 from CEM_Demo.faithfulness.curves import GREEDY, MAP, NEAREST, RANDOM, Family, Interval, delete, insert, interval_of
 from CEM_Demo.faithfulness.experiment import JointExperiment
 from CEM_Demo.faithfulness.orders import greedy, highest_first, nearest_first, random_orders
+from CEM_Demo.faithfulness.randomization import Randomization
 from CEM_Demo.faithfulness.reliability import Reliability
 from CEM_Demo.faithfulness.sanity import Sanity, check_exactness
 
@@ -59,6 +60,7 @@ class Faithfulness(BaseModel):
         additivity: over random sets, size by size.
         reliability: of the map's own draws; None where they do not tell.
         sanity: what must be zero.
+        randomization: how much of the map is left in networks that forgot; None where that was not asked for.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -75,6 +77,7 @@ class Faithfulness(BaseModel):
     additivity: list[Additivity]
     reliability: Reliability | None
     sanity: Sanity
+    randomization: Randomization | None = None
 
     @property
     def verdict(self) -> str:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from io import BytesIO
 from typing import Any
 
@@ -21,6 +21,7 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.faithfulness.assessment import Design, Faithfulness, assess
 from CEM_Demo.faithfulness.experiment import JointExperiment, make_joint_experiment
 from CEM_Demo.faithfulness.figure import draw
+from CEM_Demo.faithfulness.randomization import randomize
 from CEM_Demo.faithfulness.record import Record, read_record
 from CEM_Demo.faithfulness.reliability import reliability_of
 from CEM_Demo.faithfulness.table import comma_separated, markdown, row
@@ -40,6 +41,23 @@ log = logging.getLogger(__name__)
 
 # A network that restores the untouched ROI otherwise than it did is not the one that the map is of.
 SAME_ORIGIN = 0.01
+RANDOMIZATION_DRAWS = 4
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What is tried on request.
+
+    Attributes:
+        lam: the order of the block sums of a Local Attribution Map.
+        randomize: the maps of networks whose layers were initialized anew.
+    """
+
+    lam: bool = False
+    randomize: bool = False
+
+
+NO_EXTRAS = Extras()
 
 
 @dataclass(frozen=True)
@@ -52,7 +70,7 @@ class Pair:
     subject: Subject
     roi: ROI
     stored: Results
-    with_lam: bool
+    extras: Extras
 
     @property
     def paths(self) -> ResultPaths:
@@ -82,28 +100,28 @@ class Pair:
             **self.decides_the_map,
             **asdict(self.design),
             "subset_sizes": list(self.design.subset_sizes),
-            "lam": self.with_lam,
+            **asdict(self.extras),
             "effects_sha256": digest_of(self.map.effects),
             "device": describe_device(self.run.device),
             "versions": versions(),
         }
 
 
-def assess_maps(config: Config, with_lam: bool = False) -> None:
+def assess_maps(config: Config, extras: Extras = NO_EXTRAS) -> None:
     """Test the maps of all models and images of a finished run, and write what that gives.
 
     Maps that were tested before, with the same config, are not tested again under ``load_previous: 1``.
 
     Args:
         config: of the run.
-        with_lam: whether the order of LAM's block sums is tried as well.
+        extras: what is tried besides.
 
     Raises:
         InputError: results are missing, unfinished, or computed with another config, image, bank or network.
     """
     run = prepare(config)
     pairs = [
-        _finished(run, label, model, subject, roi, with_lam)
+        _finished(run, label, model, subject, roi, extras)
         for label, model in run.models.items()
         for subject in run.subjects
         for roi in subject.rois
@@ -121,14 +139,14 @@ def assess_maps(config: Config, with_lam: bool = False) -> None:
     _write_table(config, pairs[0].paths, {names: row(record.result) for names, record in records.items()})
 
 
-def _finished(run: Run, label: str, model: Model, subject: Subject, roi: ROI, with_lam: bool) -> Pair:
+def _finished(run: Run, label: str, model: Model, subject: Subject, roi: ROI, extras: Extras) -> Pair:
     """Read a map, and check that it is what the config would give.
 
     Raises:
         InputError: it is not, or it is not finished.
     """
     paths = result_paths(run.config, label, subject.name, roi)
-    pair = Pair(run, label, model, subject, roi, read_results(paths), with_lam)
+    pair = Pair(run, label, model, subject, roi, read_results(paths), extras)
     manifest = pair.stored.manifest
     if manifest is not None:
         asked = pair.decides_the_map
@@ -166,8 +184,12 @@ def _assess(pair: Pair, net: nn.Module) -> Faithfulness:
             f"{pair.paths.origin} says {pair.stored.origin:.2f} dB, {pair.label} restores the ROI with "
             f"{joint.origin:.2f} dB here; compute the effects anew with load_previous: 0"
         )
-    others = {"LAM": _lam_sums(pair, net)} if pair.with_lam else {}
-    return assess(joint, pair.map.effects, reliability_of(joint, pair.stored.rounds), pair.design, others)
+    others = {"LAM": _lam_sums(pair, net)} if pair.extras.lam else {}
+    result = assess(joint, pair.map.effects, reliability_of(joint, pair.stored.rounds), pair.design, others)
+    if not pair.extras.randomize:
+        return result
+    forgotten = randomize(net, partial(_joint_experiment, pair), min(RANDOMIZATION_DRAWS, pair.design.test_num))
+    return result.model_copy(update={"randomization": forgotten})
 
 
 def _joint_experiment(pair: Pair, net: nn.Module) -> JointExperiment:

@@ -1,0 +1,85 @@
+"""Does a map show what the network has learned? Its layers are initialized anew, from the output backwards."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+from torch import nn
+
+from CEM_Demo.faithfulness.additivity import growth
+from CEM_Demo.faithfulness.experiment import JointExperiment
+from CEM_Demo.faithfulness.reliability import rank_correlation
+
+
+class Randomization(BaseModel):
+    """How much of a map is left in networks that forgot (Adebayo et al. 2018).
+
+    Maps are compared as growth of the squared error, without tolerance, since effects in dB vanish where the error of
+    the untouched ROI explodes. All have the same draws. None stands for a map that is the same everywhere.
+
+    Attributes:
+        similarity: Spearman's rank correlation with the network's own map, by what was initialized anew.
+        skip: the same where the last layer gives zero: what the network's global skip path does alone.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    similarity: dict[str, float | None]
+    skip: float | None
+
+
+def randomize(
+    net: nn.Module, prepare: Callable[[nn.Module], JointExperiment], draws: int, seed: int = 0
+) -> Randomization:
+    """Compare the map of a network with those of copies whose layers were initialized anew.
+
+    Args:
+        net: the network; it is left as it is.
+        prepare: makes the experiment of a network.
+        draws: of each block and network.
+        seed: of the new weights.
+    """
+    own = _map_of(prepare(net), draws)
+    count = len(_layers(net))
+    depths = {"last layer": 1, "last half": (count + 1) // 2, "all layers": count} if count else {}
+
+    def similarity(forget: Callable[[nn.Module], None], depth: int) -> float | None:
+        other = copy.deepcopy(net)
+        for layer in _layers(other)[count - depth :]:
+            forget(layer)
+        return rank_correlation(own, _map_of(prepare(other), draws))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        anew = {name: similarity(_initialize, depth) for name, depth in depths.items()}
+    return Randomization(similarity=anew, skip=similarity(_silence, 1) if count else None)
+
+
+def _layers(net: nn.Module) -> list[nn.Module]:
+    """The layers with weights of their own, in the order of their definition, which is that of the data by custom."""
+    return [
+        layer
+        for layer in net.modules()
+        if hasattr(layer, "reset_parameters") and next(layer.parameters(), None) is not None
+    ]
+
+
+def _initialize(layer: nn.Module) -> None:
+    layer.reset_parameters()  # type: ignore[operator]
+
+
+def _silence(layer: nn.Module) -> None:
+    for weights in layer.parameters():
+        nn.init.zeros_(weights)
+
+
+def _map_of(joint: JointExperiment, draws: int) -> NDArray[np.float64]:
+    """The mean growth of the squared error by each block that may be replaced."""
+    blocks = joint.candidates
+    effects = joint.single_effects(np.repeat(blocks, draws), np.tile(np.arange(draws), len(blocks)))
+    return np.asarray(growth(effects).reshape(len(blocks), draws).mean(axis=1))
