@@ -18,8 +18,7 @@ from CEM_Demo.faithfulness.reliability import Reliability
 from CEM_Demo.faithfulness.sanity import Sanity, check_exactness
 
 BLOCKS_IN_SENTENCE = 8
-POOL = 8  # of the map's best blocks and of the nearest ones, what greedy search chooses from
-GREEDY_DRAWS = 2
+POOL = 16  # of the map's best blocks and of the nearest ones, what greedy search chooses from
 
 
 @dataclass(frozen=True)
@@ -37,11 +36,6 @@ class Design:
     subset_sizes: Sequence[int] = (2, 4, 8, 16)
     random_orders: int = 20
     greedy_steps: int = 8
-
-    @property
-    def draws(self) -> int:
-        """All draws, with those that the greedy search chooses by."""
-        return self.test_num + GREEDY_DRAWS
 
 
 class Faithfulness(BaseModel):
@@ -113,7 +107,7 @@ def assess(
     """Test a finished map with joint interventions, whose draws had no part in making it.
 
     Args:
-        joint: the network on the ROI, with at least ``design.draws`` draws.
+        joint: the network on the ROI, with at least ``design.test_num`` draws.
         effects: rows x columns, dB, the map; what the ROI's own blocks have does not count.
         reliability: of the map's draws.
         design: how much is tried.
@@ -167,7 +161,7 @@ def _greedy_order(
     if not steps:
         return {}
     pool = np.unique(np.concatenate([best[:POOL], nearest[:POOL]]))
-    return {GREEDY: [greedy(joint, pool, steps, design.test_num + np.arange(GREEDY_DRAWS))]}
+    return {GREEDY: [greedy(joint, pool, steps, design.test_num)]}
 
 
 def _all_replaced(joint: JointExperiment, draws: int) -> Interval:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from io import BytesIO
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -23,17 +24,16 @@ from CEM_Demo.faithfulness.experiment import JointExperiment, make_joint_experim
 from CEM_Demo.faithfulness.figure import draw
 from CEM_Demo.faithfulness.randomization import randomize
 from CEM_Demo.faithfulness.record import Record, read_record
-from CEM_Demo.faithfulness.reliability import reliability_of
+from CEM_Demo.faithfulness.reliability import split_half
 from CEM_Demo.faithfulness.table import comma_separated, markdown, row
 from CEM_Demo.files import sole_writer, write_bytes
-from CEM_Demo.geometry import ROI, image_with_rois
-from CEM_Demo.method.effect_map import EffectMap, make_effect_map
-from CEM_Demo.method.intervention import NaturalPatches
+from CEM_Demo.geometry import image_with_rois
 from CEM_Demo.networks.loading import Model
+from CEM_Demo.report.panels import Panel, read_panels
 from CEM_Demo.results.cache import shared_files
+from CEM_Demo.results.manifest import read_manifest
 from CEM_Demo.results.paths import ResultPaths, faithfulness_path, result_paths
 from CEM_Demo.results.provenance import differences, digest_of, of_config, versions
-from CEM_Demo.results.reading import Results, read_results
 from CEM_Demo.run.experiment import Experiment
 from CEM_Demo.run.preparation import Run, Subject, batch_size_for, inferences_for, prepare
 
@@ -65,33 +65,30 @@ class Pair:
     """A model's finished map of one ROI, ready to be tested."""
 
     run: Run
-    label: str
     model: Model
     subject: Subject
-    roi: ROI
-    stored: Results
+    panel: Panel
     extras: Extras
 
     @property
     def paths(self) -> ResultPaths:
-        return result_paths(self.run.config, self.label, self.subject.name, self.roi)
+        return result_paths(self.run.config, self.panel.model, self.subject.name, self.panel.roi)
 
     @property
     def image(self) -> str:
-        return image_with_rois(self.subject.name, [self.roi], of=len(self.subject.rois))
+        return image_with_rois(self.subject.name, [self.panel.roi], of=len(self.subject.rois))
+
+    @property
+    def title(self) -> str:
+        return f"{self.panel.model} on {self.image}"
 
     @property
     def design(self) -> Design:
         return Design(self.run.config.test_num, tuple(self.run.config.subset_sizes))
 
     @cached_property
-    def map(self) -> EffectMap:
-        roi_blocks = self.subject.grid.overlaps(self.roi)
-        return make_effect_map(self.stored.origin, self.stored.rounds.values(), self.run.config.tol, roi_blocks)
-
-    @cached_property
     def decides_the_map(self) -> dict[str, Any]:
-        return {**of_config(self.run.config, self.roi), **self.subject.provenance, **self.model.provenance()}
+        return {**of_config(self.run.config, self.panel.roi), **self.subject.provenance, **self.model.provenance()}
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
@@ -101,7 +98,7 @@ class Pair:
             **asdict(self.design),
             "subset_sizes": list(self.design.subset_sizes),
             **asdict(self.extras),
-            "effects_sha256": digest_of(self.map.effects),
+            "effects_sha256": digest_of(self.panel.map.effect_map.effects),
             "device": describe_device(self.run.device),
             "versions": versions(),
         }
@@ -121,57 +118,50 @@ def assess_maps(config: Config, extras: Extras = NO_EXTRAS) -> None:
     """
     run = prepare(config)
     pairs = [
-        _finished(run, label, model, subject, roi, extras)
+        _finished(run, model, subject, panel, extras)
         for label, model in run.models.items()
         for subject in run.subjects
-        for roi in subject.rois
+        for (panel,) in read_panels(config, [subject.name], [label])
     ]
-    records = {}
-    for label, model in run.models.items():
+    rows = {}
+    for _, of_model in groupby(pairs, lambda pair: pair.panel.model):
         net: nn.Module | None = None
-        for pair in [pair for pair in pairs if pair.label == label]:
-            earlier = read_record(pair.paths) if config.load_previous else None
-            if earlier is None or earlier.provenance != pair.provenance:
-                net = net or model.load()
-                earlier = _assess_and_write(pair, net)
-            records[label, pair.image] = earlier
-            log.info("%s on %s: %s", label, pair.image, earlier.result.sentence)
-    _write_table(config, pairs[0].paths, {names: row(record.result) for names, record in records.items()})
+        for pair in of_model:
+            record = read_record(pair.paths) if config.load_previous else None
+            if record is None or record.provenance != pair.provenance:
+                net = net or pair.model.load()
+                record = _assess_and_write(pair, net)
+            rows[pair.panel.model, pair.image] = row(record.result)
+            log.info("%s: %s", pair.title, record.result.sentence)
+    _write_table(config, pairs[0].paths, rows)
 
 
-def _finished(run: Run, label: str, model: Model, subject: Subject, roi: ROI, extras: Extras) -> Pair:
-    """Read a map, and check that it is what the config would give.
+def _finished(run: Run, model: Model, subject: Subject, panel: Panel, extras: Extras) -> Pair:
+    """Check that a map is of the image, the bank and the network that there are now.
 
     Raises:
-        InputError: it is not, or it is not finished.
+        InputError: it is not.
     """
-    paths = result_paths(run.config, label, subject.name, roi)
-    pair = Pair(run, label, model, subject, roi, read_results(paths), extras)
-    manifest = pair.stored.manifest
+    pair = Pair(run, model, subject, panel, extras)
+    manifest = read_manifest(pair.paths)
     if manifest is not None:
         asked = pair.decides_the_map
         changes = differences({key: manifest.provenance.get(key) for key in asked}, asked)
         if changes:
             raise InputError(
-                f"{paths.pair_folder} was computed differently: {'; '.join(changes)}; set that back, or compute the "
-                "effects anew with load_previous: 0"
-            )
-    for name, draws in pair.stored.rounds.items():
-        if draws.counts.shape != subject.grid.shape:
-            raise InputError(
-                f"{paths.of_round(name)} has {draws.counts.shape} blocks, the image has {subject.grid.shape}; recompute"
+                f"{pair.paths.pair_folder} was computed differently: {'; '.join(changes)}; set that back, or compute "
+                "the effects anew with load_previous: 0"
             )
     return pair
 
 
 def _assess_and_write(pair: Pair, net: nn.Module) -> Record:
-    log.info("%s on %s: testing the map", pair.label, pair.image)
+    log.info("%s: testing the map", pair.title)
     with sole_writer(pair.paths.pair_folder), exact_arithmetic():
         began = time.monotonic()
         result = _assess(pair, net)
         record = Record(provenance=pair.provenance, result=result, seconds=round(time.monotonic() - began, 1))
-        figure = _png(draw(result, f"{pair.label} on {pair.image}"))
-        write_bytes(pair.paths.faithfulness_figure, figure)
+        write_bytes(pair.paths.faithfulness_figure, _png(draw(result, pair.title)))
         # Last, since it vouches for the figure as well.
         write_bytes(pair.paths.faithfulness, record.to_bytes())
     return record
@@ -179,13 +169,14 @@ def _assess_and_write(pair: Pair, net: nn.Module) -> Record:
 
 def _assess(pair: Pair, net: nn.Module) -> Faithfulness:
     joint = _joint_experiment(pair, net)
-    if abs(joint.origin - pair.stored.origin) > SAME_ORIGIN:
+    if abs(joint.origin - pair.panel.origin) > SAME_ORIGIN:
         raise InputError(
-            f"{pair.paths.origin} says {pair.stored.origin:.2f} dB, {pair.label} restores the ROI with "
+            f"{pair.paths.origin} says {pair.panel.origin:.2f} dB, {pair.panel.model} restores the ROI with "
             f"{joint.origin:.2f} dB here; compute the effects anew with load_previous: 0"
         )
     others = {"LAM": _lam_sums(pair, net)} if pair.extras.lam else {}
-    result = assess(joint, pair.map.effects, reliability_of(joint, pair.stored.rounds), pair.design, others)
+    found = pair.panel.map
+    result = assess(joint, found.effect_map.effects, split_half(found.certainty), pair.design, others)
     if not pair.extras.randomize:
         return result
     forgotten = randomize(net, partial(_joint_experiment, pair), min(RANDOMIZATION_DRAWS, pair.design.test_num))
@@ -194,25 +185,18 @@ def _assess(pair: Pair, net: nn.Module) -> Faithfulness:
 
 def _joint_experiment(pair: Pair, net: nn.Module) -> JointExperiment:
     run, subject = pair.run, pair.subject
-    kind = pair.stored.manifest.inference if pair.stored.manifest else None
-    (group,) = inferences_for(run, net, subject, [pair.roi], kind)
-    patches = NaturalPatches(run.bank, subject.grid.block, subject.scene.degrade_patches)
-    return make_joint_experiment(
-        Experiment(group, subject.scene.ground_truth, subject.grid, patches),
-        subject.scene.degraded,
-        run.config.seed,
-        subject.name,
-        len(run.bank),
-        batch_size_for(run, pair.label, group.inference),
-        pair.design.draws,
-    )
+    manifest = read_manifest(pair.paths)
+    (group,) = inferences_for(run, net, subject, [pair.panel.roi], manifest.inference if manifest else None)
+    experiment = Experiment(net, group, subject.scene, subject.grid, run.bank, run.device)
+    batch_size = batch_size_for(run, pair.panel.model, group.inference)
+    return make_joint_experiment(experiment, run.config.seed, subject.name, batch_size, pair.design.test_num)
 
 
 def _lam_sums(pair: Pair, net: nn.Module) -> NDArray[np.float64]:
     """The block sums of the Local Attribution Map of the ROI, rows x columns."""
     from CEM_Demo.attribution import block_sums, lam
 
-    attribution = lam(net, pair.subject.scene.degraded, pair.roi, pair.subject.scene.scale, pair.run.device)
+    attribution = lam(net, pair.subject.scene.degraded, pair.panel.roi, pair.subject.scene.scale, pair.run.device)
     return block_sums(attribution.map, pair.subject.grid)
 
 

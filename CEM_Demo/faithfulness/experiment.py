@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from CEM_Demo.images import UInt8Image
-from CEM_Demo.method.intervention import Pasted
-from CEM_Demo.method.joint import join
+from CEM_Demo.method.intervention import Pasted, join
 from CEM_Demo.method.plan import Plan, make_plan, number_of_name
 from CEM_Demo.run.experiment import Experiment
 
@@ -25,7 +23,6 @@ class JointExperiment:
 
     Attributes:
         experiment: what is measured, of one ROI.
-        degraded: H x W x 3 uint8 RGB, the network's input.
         plan: gives the draws.
         origin: the metric of the ROI without intervention, dB.
         reached: blocks bool, in row-major order, False for those that cannot change the ROI.
@@ -35,7 +32,6 @@ class JointExperiment:
     """
 
     experiment: Experiment
-    degraded: UInt8Image
     plan: Plan
     origin: float
     reached: NDArray[np.bool_]
@@ -87,7 +83,7 @@ class JointExperiment:
 
     def single(self, blocks: NDArray[np.int64], draws: NDArray[np.int64]) -> Pasted:
         """Give what draws put in the place of N blocks, each alone."""
-        return self.experiment.intervention(self.plan.at(blocks, draws))
+        return self.experiment.paste(self.plan.at(blocks, draws))
 
     def random(self, *key: int) -> np.random.RandomState:
         """Make a generator that depends on the seed, the image and ``key`` alone, in every version of NumPy."""
@@ -108,26 +104,18 @@ class JointExperiment:
 
     def _effects_at_once(self, sets: NDArray[np.bool_], draws: NDArray[np.int64]) -> NDArray[np.float64]:
         members, blocks = np.nonzero(sets)
-        pasted = join(self.single(blocks, draws[members]), members, self.degraded)
+        pasted = join(self.single(blocks, draws[members]), members, self.experiment.scene.degraded)
         return self.origin - self.experiment.measure_pasted(pasted)[0]
 
 
 def make_joint_experiment(
-    experiment: Experiment,
-    degraded: UInt8Image,
-    seed: int,
-    image_name: str,
-    bank_size: int,
-    batch_size: int,
-    draws: int,
+    experiment: Experiment, seed: int, image_name: str, batch_size: int, draws: int
 ) -> JointExperiment:
     """Prepare joint interventions with fresh draws; the experiment is one of a single ROI.
 
     Args:
         experiment: what is measured.
-        degraded: H x W x 3 uint8 RGB, the network's input.
         seed, image_name: the draws depend on them, as those of the map do.
-        bank_size: patches to draw from.
         batch_size: interventions that are restored at a time.
         draws: how many there are of each block.
     """
@@ -135,8 +123,7 @@ def make_joint_experiment(
     (untouched,) = experiment.fresh_measurements(experiment.group.inference.baseline(), {}, batch_size)
     return JointExperiment(
         experiment=experiment,
-        degraded=degraded,
-        plan=make_plan(seed, image_name, "test", grid.shape, draws, bank_size),
+        plan=make_plan(seed, image_name, "test", grid.shape, draws, len(experiment.bank)),
         origin=untouched.origin,
         reached=untouched.reached.reshape(-1),
         roi=grid.overlaps(roi).reshape(-1),

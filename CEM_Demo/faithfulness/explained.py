@@ -9,10 +9,9 @@ from CEM_Demo.device import exact_arithmetic, pick_device
 from CEM_Demo.explain import BUNDLED_BANK, Explanation
 from CEM_Demo.faithfulness.assessment import Design, Faithfulness, assess
 from CEM_Demo.faithfulness.experiment import make_joint_experiment
-from CEM_Demo.faithfulness.reliability import reliability_of
+from CEM_Demo.faithfulness.reliability import split_half
 from CEM_Demo.geometry import grid_of
 from CEM_Demo.inference.choice import choose_inference
-from CEM_Demo.method.intervention import NaturalPatches
 from CEM_Demo.method.patch_bank import load_bank
 from CEM_Demo.run.experiment import Experiment
 
@@ -25,7 +24,6 @@ def assess_explanation(
     explanation: Explanation,
     network: nn.Module,
     settings: Settings = SETTINGS,
-    image_name: str = "image",
     design: Design = DESIGN,
 ) -> Faithfulness:
     """Test whether the map of an explanation is faithful.
@@ -34,7 +32,6 @@ def assess_explanation(
         explanation: from :func:`~CEM_Demo.explain.explain`.
         network: the one that was explained.
         settings: those that it was explained with.
-        image_name: the same.
         design: how much is tried.
     """
     scene, measured = explanation.scene, explanation.measurements
@@ -42,8 +39,6 @@ def assess_explanation(
     bank = settings.bank if settings.bank is not None else load_bank(BUNDLED_BANK)
     device = pick_device(settings.device)
     (group,) = choose_inference(network, scene.degraded, [explanation.roi], grid.block, device, measured.inference)
-    experiment = Experiment(group, scene.ground_truth, grid, NaturalPatches(bank, grid.block, scene.degrade_patches))
-    joint = make_joint_experiment(
-        experiment, scene.degraded, settings.seed, image_name, len(bank), measured.batch_size, design.draws
-    )
-    return assess(joint, explanation.effects, reliability_of(joint, measured.rounds), design)
+    experiment = Experiment(network, group, scene, grid, bank, device)
+    joint = make_joint_experiment(experiment, settings.seed, explanation.image, measured.batch_size, design.test_num)
+    return assess(joint, explanation.effects, split_half(explanation.certainty), design)

@@ -1,16 +1,15 @@
-"""Would the map come out the same from other draws? Its odd draws against its even ones."""
+"""Would the map come out the same from other draws? One half of its draws against the other."""
 
 from __future__ import annotations
-
-from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy.stats import spearmanr
 
-from CEM_Demo.faithfulness.experiment import JointExperiment
-from CEM_Demo.method.measurements import Draws
+from CEM_Demo.method.certainty import Certainty
+from CEM_Demo.method.extremes import balanced_draws, odd_draws
+from CEM_Demo.method.intervals import estimate
 
 
 class Reliability(BaseModel):
@@ -37,30 +36,22 @@ def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) ->
     return float(spearmanr(first, second).statistic)
 
 
-def reliability_of(joint: JointExperiment, rounds: Mapping[str, Draws]) -> Reliability | None:
-    """Compare the halves of the draws of a map's last round, over the blocks that may be replaced."""
-    last = list(rounds.values())[-1]
-    return split_half(last, joint.mask(joint.candidates).reshape(last.counts.shape))
-
-
-def split_half(draws: Draws, among: NDArray[np.bool_]) -> Reliability | None:
-    """Compare the map of the odd draws with that of the even ones, before the tolerance.
+def split_half(certainty: Certainty) -> Reliability | None:
+    """Compare the maps of two halves of the draws, before the tolerance.
 
     Args:
-        draws: of the map's last round, the fine one.
-        among: rows x columns bool, the blocks that count; those without two draws never do.
+        certainty: of the map; its blocks outside the ROI that have draws in both halves count.
 
     Returns:
         None where fewer than three blocks can be compared.
     """
-    usable = among & (draws.counts > 1)
-    values, tried = draws.values[usable], draws.tried[usable]
-    first, second = (
-        np.where(tried[:, half::2], values[:, half::2], 0).sum(axis=1) / tried[:, half::2].sum(axis=1)
-        for half in (0, 1)
-    )
-    halves = rank_correlation(first, second)
-    if halves is None:
+    count = certainty.draws.shape[-1]
+    first = odd_draws(count) if certainty.positions is None else balanced_draws(count)
+    halves = [certainty.tried & half for half in (first, ~first)]
+    usable = certainty.tested & halves[0].any(axis=-1) & halves[1].any(axis=-1)
+    maps = [estimate(certainty.draws[usable], half[usable]).mean for half in halves]
+    similarity = rank_correlation(*maps)
+    if similarity is None:
         return None
-    whole = 2 * halves / (1 + halves) if halves >= 0 else None
-    return Reliability(halves=halves, whole=whole, blocks=len(first))
+    whole = 2 * similarity / (1 + similarity) if similarity >= 0 else None
+    return Reliability(halves=similarity, whole=whole, blocks=int(usable.sum()))

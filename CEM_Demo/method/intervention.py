@@ -87,12 +87,41 @@ class JointPatches:
         self, blocks: NDArray[np.int64], corner: NDArray[np.int64], sides: NDArray[np.int64]
     ) -> NDArray[np.uint8]:
         """Make the rectangle at ``corner`` with a patch in each of the blocks (N x 2, rows and columns)."""
-        side, columns = self.single.block, self.groups.shape[1]
-        patches, noise_seeds = self.source(blocks[:, 0] * columns + blocks[:, 1], np.zeros(len(blocks), np.int64))
+        numbers = blocks[:, 0] * self.groups.shape[1] + blocks[:, 1]
+        patches, noise_seeds = self.source(numbers, np.zeros(len(blocks), np.int64))
         first_draws = Interventions(blocks[:, 0], blocks[:, 1], np.zeros_like(patches), patches, noise_seeds)
-        pixels = np.zeros((*sides, 3), np.uint8)
-        standing = self.image[corner[0] : corner[0] + sides[0], corner[1] : corner[1] + sides[1]]
-        pixels[: standing.shape[0], : standing.shape[1]] = standing
-        for (row, column), patch in zip(blocks * side - corner, self.single(first_draws).pixels, strict=True):
-            pixels[row : row + side, column : column + side] = patch
-        return pixels
+        return rectangle(self.image, corner, sides, self.single(first_draws))
+
+
+def join(pasted: Pasted, members: NDArray[np.int64], image: NDArray[np.uint8]) -> Pasted:
+    """Join interventions on single blocks into interventions on several blocks each.
+
+    All of them become rectangles of one place and size, around all the blocks; between the blocks, a rectangle shows
+    the untouched image.
+
+    Args:
+        pasted: what the N single interventions put where; where two overlap, the later one stays.
+        members: N int64, the number of the joint intervention that each belongs to, counted from 0 without gaps.
+        image: H x W x 3 uint8 RGB, the untouched input of the network.
+
+    Returns:
+        As many interventions as there are numbers.
+    """
+    start = pasted.corners.min(axis=0)
+    sides = pasted.corners.max(axis=0) + pasted.pixels.shape[1:3] - start
+    count = int(members.max()) + 1
+    chosen = (np.flatnonzero(members == number) for number in range(count))
+    parts = (Pasted(pasted.corners[some], pasted.pixels[some]) for some in chosen)
+    return Pasted(np.tile(start, (count, 1)), np.stack([rectangle(image, start, sides, part) for part in parts]))
+
+
+def rectangle(
+    image: NDArray[np.uint8], corner: NDArray[np.int64], sides: NDArray[np.int64], pasted: Pasted
+) -> NDArray[np.uint8]:
+    """Cut a rectangle out of an image, H x W x 3, with patches pasted into it; black where it overhangs the image."""
+    pixels = np.zeros((*sides, 3), np.uint8)
+    standing = image[corner[0] : corner[0] + sides[0], corner[1] : corner[1] + sides[1]]
+    pixels[: standing.shape[0], : standing.shape[1]] = standing
+    for (row, column), patch in zip(pasted.corners - corner, pasted.pixels, strict=True):
+        pixels[row : row + patch.shape[0], column : column + patch.shape[1]] = patch
+    return pixels
