@@ -24,7 +24,7 @@ from CEM_Demo.faithfulness.experiment import JointExperiment, make_joint_experim
 from CEM_Demo.faithfulness.figure import draw
 from CEM_Demo.faithfulness.orders import highest_first, nearest_first, random_orders
 from CEM_Demo.faithfulness.randomization import randomize
-from CEM_Demo.faithfulness.record import read_record
+from CEM_Demo.faithfulness.record import read_record, sentence_of
 from CEM_Demo.faithfulness.reliability import Reliability, split_half
 from CEM_Demo.faithfulness.sanity import check_exactness
 from CEM_Demo.geometry import ROI, Grid, grid_of
@@ -34,6 +34,7 @@ from CEM_Demo.method.intervention import join
 from CEM_Demo.method.measurements import Draws
 from CEM_Demo.method.metric import PSNR, Metric, unrounded_psnr
 from CEM_Demo.method.patch_bank import PatchBank
+from CEM_Demo.report.panels import read_panels
 from CEM_Demo.results.paths import faithfulness_path, result_paths
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.experiment import Experiment
@@ -257,6 +258,7 @@ def test_what_an_assessment_says_of_a_known_network() -> None:
         f"faithful: replacing its 8 best blocks costs {eight[0]:.1f} dB, the 8 nearest {eight[1]:.1f}, "
         f"8 random {eight[2]:.1f}"
     )
+    assert result.sum_of_best == pytest.approx(np.sort(measured_map(joint), axis=None)[-8:].sum())
     assert len(draw(result, "a network").axes) == 3
 
 
@@ -266,6 +268,14 @@ def test_a_map_that_shows_nothing_is_said_to_show_nothing() -> None:
     assert result.deletion is None and result.hurting_deletion is None
     assert result.sentence.startswith("nothing helps")
     assert len(draw(result, "a network").axes) == 3
+
+
+def test_a_network_that_looks_nowhere_else_is_no_failure() -> None:
+    image = photograph(SIDE, SIDE)
+    joint = make_joint(nn.Conv2d(3, 3, 1).eval(), image, image, kind="incremental")
+    result = assess(joint, np.ones(joint.experiment.grid.shape), None, Design(2, (2,), 2, 2))
+    assert (result.candidates, result.verdict, result.additivity) == (0, "nothing helps", [])
+    assert result.all_replaced.mean == 0
 
 
 def test_another_order_is_traced_beside_the_map() -> None:
@@ -344,6 +354,9 @@ def test_a_run_is_tested_once_and_its_table_has_a_row_for_each_map(
     assert record.result.deletion is not None and "LAM" in record.result.deletion.curves
     assert record.result.randomization is not None
     assert paths.faithfulness_figure.read_bytes().startswith(b"\x89PNG")
+    ((panel,),) = read_panels(config, ["photo_1.png"], ["Tiny"])
+    assert sentence_of(paths, panel.map.effect_map.effects) == record.result.sentence
+    assert sentence_of(paths, panel.map.effect_map.effects + 1) is None
     with faithfulness_path(config, ".csv").open() as file:
         (line,) = csv.DictReader(file)
     assert (line["model"], line["image"], line["verdict"]) == ("Tiny", "photo_1.png", record.result.verdict)

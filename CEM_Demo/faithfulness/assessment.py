@@ -46,6 +46,7 @@ class Faithfulness(BaseModel):
         helping, hurting: how many blocks the map calls so, among those outside the ROI that can change it.
         candidates: how many blocks can change the ROI and lie outside it.
         deletion: helping blocks replaced, best first: the ROI must lose; None where there are none.
+        summed: dB, at each point of the map's deletion, the sum of the map's effects on the blocks replaced.
         hurting_deletion: hurting blocks replaced, worst first: the ROI must gain; None where there are none.
         insertion: all candidates replaced, and put back best first; None where nothing helps.
         all_replaced: dB that the ROI loses then.
@@ -64,6 +65,7 @@ class Faithfulness(BaseModel):
     hurting: int
     candidates: int
     deletion: Family | None
+    summed: list[float]
     hurting_deletion: Family | None
     insertion: Family | None
     all_replaced: Interval
@@ -87,14 +89,26 @@ class Faithfulness(BaseModel):
         """The verdict with its numbers, for a report."""
         if self.deletion is None:
             return f"{self.verdict}: the map shows no helping block outside the ROI"
-        points = self.deletion.curves[MAP].points
-        count = BLOCKS_IN_SENTENCE if BLOCKS_IN_SENTENCE in points else points[-1]
+        count = blocks_shown(self.deletion)
         best, nearest, random = (self.deletion.curves[name].at(count) for name in (MAP, NEAREST, RANDOM))
         blocks = f"{count} best blocks" if count > 1 else "best block"
         return (
             f"{self.verdict}: replacing its {blocks} costs {best:.1f} dB, the {count} nearest {nearest:.1f}, "
             f"{count} random {random:.1f}"
         )
+
+    @property
+    def sum_of_best(self) -> float | None:
+        """The sum (dB) of the map's effects on the blocks of the sentence; None where nothing helps."""
+        if self.deletion is None:
+            return None
+        return self.summed[self.deletion.curves[MAP].points.index(blocks_shown(self.deletion))]
+
+
+def blocks_shown(deletion: Family) -> int:
+    """How many blocks the sentence and the table speak of: 8, or all that help where these are fewer."""
+    points = deletion.curves[MAP].points
+    return BLOCKS_IN_SENTENCE if BLOCKS_IN_SENTENCE in points else points[-1]
 
 
 def assess(
@@ -133,6 +147,7 @@ def assess(
         hurting=len(worst),
         candidates=len(ranked),
         deletion=deletion,
+        summed=_summed(scores, deletion) if deletion else [],
         hurting_deletion=hurting,
         insertion=insertion,
         all_replaced=_all_replaced(joint, draws),
@@ -141,6 +156,11 @@ def assess(
         reliability=reliability,
         sanity=check_exactness(joint),
     )
+
+
+def _summed(scores: NDArray[np.float64], deletion: Family) -> list[float]:
+    """The sums of sorted effects up to each point of the map's curve."""
+    return [float(scores[:point].sum()) for point in deletion.curves[MAP].points]
 
 
 def _baselines(

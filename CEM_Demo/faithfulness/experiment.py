@@ -74,12 +74,11 @@ class JointExperiment:
 
     def single_effects(self, blocks: NDArray[np.int64], draws: NDArray[np.int64]) -> NDArray[np.float64]:
         """Replace N blocks, each alone, by given draws, and measure what the ROI loses: N float64, dB."""
-        return np.concatenate(
-            [
-                self.origin - self.experiment.measure_pasted(self.single(blocks[part], draws[part]))[0]
-                for part in (slice(start, start + self.batch_size) for start in range(0, len(blocks), self.batch_size))
-            ]
-        )
+        effects = np.zeros(len(blocks))
+        for start in range(0, len(blocks), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            effects[part] = self.origin - self.experiment.measure_pasted(self.single(blocks[part], draws[part]))[0]
+        return effects
 
     def single(self, blocks: NDArray[np.int64], draws: NDArray[np.int64]) -> Pasted:
         """Give what draws put in the place of N blocks, each alone."""

@@ -76,6 +76,8 @@ def _disjoint(joint: JointExperiment) -> float | None:
 def _disjoint_pair(joint: JointExperiment) -> NDArray[np.int64] | None:
     """Find two blocks that change values of the ROI, but none in common."""
     candidates = joint.candidates
+    if not len(candidates):
+        return None
     tried = candidates[np.unique(np.linspace(0, len(candidates) - 1, MOST_TRIED).astype(np.int64))]
     changes = _changes(joint, tried)
     common = changes.astype(np.float32) @ changes.T.astype(np.float32)

@@ -7,39 +7,38 @@ from collections.abc import Mapping, Sequence
 from io import StringIO
 
 from CEM_Demo.faithfulness.additivity import Additivity
-from CEM_Demo.faithfulness.assessment import BLOCKS_IN_SENTENCE, Faithfulness
+from CEM_Demo.faithfulness.assessment import BLOCKS_IN_SENTENCE, Faithfulness, blocks_shown
 from CEM_Demo.faithfulness.curves import GREEDY, MAP, NEAREST, RANDOM, Family
 
 ADDITIVITY_SIZE = 8  # of the row; the JSON has all sizes
+SHOWN = (MAP, NEAREST, RANDOM, GREEDY)
 NONE = "-"
 
 
 def row(result: Faithfulness) -> dict[str, str]:
-    """The cells of one map by their headers."""
+    """The cells of one map by their headers; where a map has fewer blocks than a header says, the number follows."""
     return {
         "origin (dB)": f"{result.origin:.2f}",
         "helping / hurting": f"{result.helping} / {result.hurting}",
-        **_deletion(result.deletion),
+        **_deletion(result),
+        "area over nearest": _advantage(result.deletion, NEAREST),
+        "area over random": _advantage(result.deletion, RANDOM),
         "insertion: over nearest": _advantage(result.insertion, NEAREST),
-        "hurting replaced": _gain(result),
-        "over random when replaced": _advantage(result.hurting_deletion, RANDOM),
+        "gain without what hurts": NONE if result.without_hurting is None else str(result.without_hurting),
         **_additivity(result.additivity),
         "reliability": NONE if result.reliability is None else f"{result.reliability.halves:.2f}",
         "verdict": result.verdict,
     }
 
 
-def _deletion(family: Family | None) -> dict[str, str]:
-    last = min(BLOCKS_IN_SENTENCE, family.curves[MAP].points[-1]) if family else BLOCKS_IN_SENTENCE
-    means = {name: curve.at(last) for name, curve in family.curves.items()} if family else {}
-    shown = [MAP, NEAREST, RANDOM, GREEDY, *(name for name in means if name not in (MAP, NEAREST, RANDOM, GREEDY))]
-    costs = {
-        f"{name} {BLOCKS_IN_SENTENCE}": NONE if (mean := means.get(name)) is None else f"{mean:.2f}" for name in shown
-    }
+def _deletion(result: Faithfulness) -> dict[str, str]:
+    curves = result.deletion.curves if result.deletion else {}
+    count = blocks_shown(result.deletion) if result.deletion else BLOCKS_IN_SENTENCE
+    fewer = "" if count == BLOCKS_IN_SENTENCE else f" ({count})"
+    costs = {name: curves[name].at(count) if name in curves else None for name in dict.fromkeys([*SHOWN, *curves])}
+    costs["sum of effects,"] = result.sum_of_best
     return {
-        **costs,
-        "area over nearest": _advantage(family, NEAREST),
-        "area over random": _advantage(family, RANDOM),
+        f"{name} {BLOCKS_IN_SENTENCE}": NONE if cost is None else f"{cost:.2f}{fewer}" for name, cost in costs.items()
     }
 
 
@@ -47,23 +46,16 @@ def _advantage(family: Family | None, name: str) -> str:
     return NONE if family is None else str(family.advantage(name))
 
 
-def _gain(result: Faithfulness) -> str:
-    return NONE if result.without_hurting is None else f"{result.hurting}: {result.without_hurting}"
-
-
 def _additivity(found: Sequence[Additivity]) -> dict[str, str]:
     chosen = next((one for one in found if one.size == ADDITIVITY_SIZE), found[-1] if found else None)
-    kinds = {"dB": chosen.decibels, "ratio": chosen.ratio} if chosen else {"dB": None, "ratio": None}
-    slopes = {
-        f"slope ({kind})": NONE if one is None or one.slope is None else f"{one.slope:.2f}"
-        for kind, one in kinds.items()
+    fewer = f" ({chosen.size})" if chosen and chosen.size != ADDITIVITY_SIZE else ""
+    numbers: dict[str, float | None] = {
+        "slope, squared error": chosen.ratio.slope if chosen else None,
+        "slope, dB": chosen.decibels.slope if chosen else None,
+        "Pearson, dB": chosen.decibels.pearson if chosen else None,
+        "infidelity (dB)": chosen.decibels.infidelity if chosen else None,
     }
-    pearson = chosen.decibels.pearson if chosen else None
-    return {
-        **slopes,
-        "Pearson (dB)": NONE if pearson is None else f"{pearson:.3f}",
-        "infidelity (dB)": f"{chosen.decibels.infidelity:.3f}" if chosen else NONE,
-    }
+    return {name: NONE if number is None else f"{number:.3f}{fewer}" for name, number in numbers.items()}
 
 
 def markdown(rows: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
