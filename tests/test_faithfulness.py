@@ -20,7 +20,7 @@ from CEM_Demo.faithfulness import Design, assess, assess_explanation, command
 from CEM_Demo.faithfulness.additivity import Additivity, paired_additivity
 from CEM_Demo.faithfulness.command import Extras, assess_maps
 from CEM_Demo.faithfulness.curves import MAP, RANDOM, delete, insert
-from CEM_Demo.faithfulness.experiment import JointExperiment, make_joint_experiment
+from CEM_Demo.faithfulness.experiment import UNROUNDED, JointExperiment, make_joint_experiment
 from CEM_Demo.faithfulness.figure import draw
 from CEM_Demo.faithfulness.orders import highest_first, nearest_first, random_orders
 from CEM_Demo.faithfulness.randomization import randomize
@@ -32,7 +32,7 @@ from CEM_Demo.inference.choice import choose_inference
 from CEM_Demo.method import certainty
 from CEM_Demo.method.intervention import join
 from CEM_Demo.method.measurements import Draws
-from CEM_Demo.method.metric import PSNR, Metric, unrounded_psnr
+from CEM_Demo.method.metric import PSNR, Metric
 from CEM_Demo.method.patch_bank import PatchBank
 from CEM_Demo.report.panels import read_panels
 from CEM_Demo.results.paths import faithfulness_path, result_paths
@@ -48,9 +48,6 @@ SIDE = 5 * BLOCK
 TARGET = ROI.square(2 * BLOCK, 2 * BLOCK, BLOCK)
 BANK = PatchBank(np.random.RandomState(3).randint(0, 256, (200, BLOCK, BLOCK, 3)).astype(np.uint8))
 DRAWS = 4
-
-
-UNROUNDED = Metric("unrounded psnr", "dB", True, unrounded_psnr)
 
 
 class Footprints(nn.Module):

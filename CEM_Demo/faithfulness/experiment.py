@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from CEM_Demo.method.intervention import Pasted, join
+from CEM_Demo.method.metric import Metric, unrounded_psnr
 from CEM_Demo.method.plan import Plan, make_plan, number_of_name
 from CEM_Demo.run.experiment import Experiment
 
 # What the rectangles of a batch may take.
 BATCH_BYTES = 1 << 26
+UNROUNDED = Metric("unrounded psnr", "dB", True, unrounded_psnr)
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,13 @@ class JointExperiment:
     def candidates(self) -> NDArray[np.int64]:
         """The blocks that may be replaced: those outside the ROI that can change it."""
         return np.flatnonzero(self.reached & ~self.roi)
+
+    def unrounded(self) -> JointExperiment:
+        """The same, measured by the PSNR of values that are clipped but not rounded: for effects below a level."""
+        experiment = replace(self.experiment, metric=UNROUNDED)
+        restored = experiment.group.inference.baseline()
+        (untouched,) = experiment.fresh_measurements(restored, {}, self.batch_size)
+        return replace(self, experiment=experiment, origin=untouched.origin)
 
     def mask(self, blocks: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Blocks bool, True for the given ones."""

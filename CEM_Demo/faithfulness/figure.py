@@ -40,7 +40,7 @@ def draw(result: Faithfulness, title: str) -> Figure:
         ("hurting blocks replaced, worst first", result.hurting_deletion, 0.0),
         ("all blocks replaced, helping ones put back", result.insertion, result.all_replaced.mean),
     ]
-    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    figure = Figure(figsize=(12, 4), layout="constrained")
     for axes, (name, family, begin) in zip(figure.subplots(1, len(panels)), panels, strict=True):
         _set_up(axes, name, result.origin)
         if family is None:
@@ -48,7 +48,10 @@ def draw(result: Faithfulness, title: str) -> Figure:
             continue
         for order, curve in family.curves.items():
             _draw_curve(axes, order, curve, result.origin, begin)
-        axes.legend(fontsize=7, frameon=False)
+    if result.deletion or result.hurting_deletion:
+        fullest = figure.axes[0 if result.deletion else 1]
+        handles, labels = fullest.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=8, frameon=False)
     figure.suptitle(f"{title}\n{result.sentence}", fontsize=10)
     return figure
 

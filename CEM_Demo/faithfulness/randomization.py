@@ -19,8 +19,8 @@ from CEM_Demo.faithfulness.reliability import rank_correlation
 class Randomization(BaseModel):
     """How much of a map is left in networks that forgot (Adebayo et al. 2018).
 
-    Maps are compared as growth of the squared error, without tolerance, since effects in dB vanish where the error of
-    the untouched ROI explodes. All have the same draws. None stands for a map that is the same everywhere.
+    Maps are compared as growth of the squared error, without tolerance and before rounding, since effects in dB vanish
+    where the error of the untouched ROI explodes. All have the same draws. None stands for a map that is the same everywhere.
 
     Attributes:
         similarity: Spearman's rank correlation with the network's own map, by what was initialized anew.
@@ -80,6 +80,6 @@ def _silence(layer: nn.Module) -> None:
 
 def _map_of(joint: JointExperiment, draws: int) -> NDArray[np.float64]:
     """The mean growth of the squared error by each block that may be replaced."""
-    blocks = joint.candidates
+    blocks, joint = joint.candidates, joint.unrounded()
     effects = joint.single_effects(np.repeat(blocks, draws), np.tile(np.arange(draws), len(blocks)))
     return np.asarray(growth(effects).reshape(len(blocks), draws).mean(axis=1))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
@@ -11,14 +9,12 @@ from pydantic import BaseModel, ConfigDict
 from CEM_Demo.faithfulness.additivity import growth
 from CEM_Demo.faithfulness.experiment import JointExperiment
 from CEM_Demo.method.intervention import Pasted
-from CEM_Demo.method.metric import Metric, unrounded_psnr
 
 # Blocks among which a pair is looked for that changes no value of the ROI in common.
 MOST_TRIED = 48
 FIRST_DRAW = 0
 # Of 0..1; what dense inference moves by batching alone is below.
 SAME_VALUE = 3e-6
-UNROUNDED = Metric("unrounded psnr", "dB", True, unrounded_psnr)
 
 
 class Sanity(BaseModel):
@@ -42,21 +38,13 @@ class Sanity(BaseModel):
 
 def check_exactness(joint: JointExperiment) -> Sanity:
     """Measure what must be zero; see :class:`Sanity`."""
-    joint = _unrounded(joint)
+    joint = joint.unrounded()
     unreached = ~joint.reached & ~joint.roi
     return Sanity(
         own_content=_own_content(joint),
         out_of_reach=float(joint.effects(unreached[None], np.array([FIRST_DRAW]))[0]) if unreached.any() else None,
         disjoint=_disjoint(joint),
     )
-
-
-def _unrounded(joint: JointExperiment) -> JointExperiment:
-    """The same experiment, measured by the PSNR of values that are clipped but not rounded."""
-    experiment = replace(joint.experiment, metric=UNROUNDED)
-    restored = experiment.group.inference.baseline()
-    (untouched,) = experiment.fresh_measurements(restored, {}, joint.batch_size)
-    return replace(joint, experiment=experiment, origin=untouched.origin)
 
 
 def _own_content(joint: JointExperiment) -> float:
