@@ -20,7 +20,8 @@ class Randomization(BaseModel):
     """How much of a map is left in networks that forgot (Adebayo et al. 2018).
 
     Maps are compared as growth of the squared error, without tolerance and before rounding, since effects in dB vanish
-    where the error of the untouched ROI explodes. All have the same draws. None stands for a map that is the same everywhere.
+    where the error of the untouched ROI explodes. All have the same draws. None stands for a map that is the same
+    everywhere.
 
     Attributes:
         similarity: Spearman's rank correlation with the network's own map, by what was initialized anew.
