@@ -140,7 +140,7 @@ def assess(
         insertion = insert(joint, {MAP: [ranked], **baselines}, len(best), draws)
     if len(worst):
         orders = {MAP: [worst], **{name: baselines[name] for name in (NEAREST, RANDOM)}}
-        hurting = delete(joint, orders, len(worst), draws).model_copy(update={"sign": -1})
+        hurting = delete(joint, orders, len(worst), draws, sign=-1)
     return Faithfulness(
         origin=joint.origin,
         helping=len(best),

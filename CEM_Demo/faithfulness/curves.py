@@ -97,10 +97,12 @@ def points_up_to(count: int) -> list[int]:
     return [point for point in (1 << power for power in range(count.bit_length())) if point < count] + [count]
 
 
-def delete(joint: JointExperiment, orders: Mapping[str, Sequence[NDArray[np.int64]]], last: int, draws: int) -> Family:
-    """Replace the first 1, 2, 4, ... ``last`` blocks of each order; see :func:`trace`."""
+def delete(
+    joint: JointExperiment, orders: Mapping[str, Sequence[NDArray[np.int64]]], last: int, draws: int, sign: int = 1
+) -> Family:
+    """Replace the first 1, 2, 4, ... ``last`` blocks of each order; see :class:`Family` and :func:`trace`."""
     curves = {name: trace(joint, some, _points(some, last), draws, joint.mask) for name, some in orders.items()}
-    return Family(sign=1, curves=curves)
+    return Family(sign=sign, curves=curves)
 
 
 def insert(joint: JointExperiment, orders: Mapping[str, Sequence[NDArray[np.int64]]], last: int, draws: int) -> Family:
