@@ -17,7 +17,6 @@ from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image, png_bytes, read_image, with_roi_box
 from CEM_Demo.method.measurements import Draws, Measurements
 from CEM_Demo.results.manifest import (
-    WHAT_TO_DO,
     Manifest,
     StoredRound,
     reach_rows,
@@ -28,6 +27,7 @@ from CEM_Demo.results.mat_files import mat_bytes, read_mat
 from CEM_Demo.results.paths import ResultPaths
 from CEM_Demo.results.provenance import differences, digest_of
 from CEM_Demo.results.reading import Pictures, read_results
+from CEM_Demo.results.sealed import WHAT_TO_DO
 
 # How long a process waits for another one that writes what the models of a run share; that takes milliseconds.
 LOCK_TIMEOUT_SECONDS = 60.0
