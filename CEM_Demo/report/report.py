@@ -21,6 +21,7 @@ from CEM_Demo.pages import render_page
 from CEM_Demo.report.certainty_text import interval_csv, summary_lines
 from CEM_Demo.report.colours import COLOUR_BOUND, GAMMA, colour_table
 from CEM_Demo.report.figures import colour_bar, overlay, pie
+from CEM_Demo.report.lam_maps import write_lams
 from CEM_Demo.report.panels import Map, check_config, map_of_results
 from CEM_Demo.results.cache import shared_files
 from CEM_Demo.results.manifest import Manifest, read_manifest
@@ -91,6 +92,8 @@ def make_report(config: Config, summary: bool = False) -> Path:
     with shared_files(result_paths(config, next(iter(config.models)), image, config.rois_of(image)[0])):
         remove_leftovers(path.parent, path.name)
         write_bytes(path, render(config, sections).encode())
+    if "LAM" in config.maps:
+        write_lams(config)
     return path
 
 

@@ -43,6 +43,8 @@ OTHERWISE_RECORDED = frozenset(
         "confidence",  # of statements about the draws, which are the same
         "fdr",
         "inference",  # the manifest records the one that was used
+        "maps",  # others than CEM have manifests of their own
+        "lam_density",
     }
 )
 
