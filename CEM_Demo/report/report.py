@@ -87,13 +87,13 @@ def make_report(config: Config, summary: bool = False) -> Path:
                 )
                 for line in lines:
                     log.info(line)
+    if "LAM" in config.maps:
+        write_lams(config)
     path = report_path(config)
     image = config.Imagelist[0]
     with shared_files(result_paths(config, next(iter(config.models)), image, config.rois_of(image)[0])):
         remove_leftovers(path.parent, path.name)
         write_bytes(path, render(config, sections).encode())
-    if "LAM" in config.maps:
-        write_lams(config)
     return path
 
 

@@ -108,7 +108,7 @@ class LamCache:
 
     def check(self) -> None:
         """Raise InputError when the map of an earlier run is here that does not belong to this one."""
-        earlier = read_sealed(self.paths.lam_manifest, LamManifest)
+        earlier = read_lam_manifest(self.paths)
         changes = differences(earlier.provenance, self.provenance) if earlier else []
         if changes:
             raise InputError(f"{self.paths.lam_manifest} was computed differently: {'; '.join(changes)}; {WHAT_TO_DO}")
