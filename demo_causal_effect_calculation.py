@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from CEM_Demo.attribution.blur_path import steps_that_change
 from CEM_Demo.command_line import make_parser, run_script
 from CEM_Demo.config.schema import Config
 from CEM_Demo.inference.reach import Cost
@@ -31,6 +32,8 @@ def work(config: Config, arguments: argparse.Namespace) -> None:
             f"interventions, up to {passes} batches of {ahead.batch_size}, {ahead.kind} inference, "
             f"{work_of(ahead.cost)}{memory_of(ahead)}, {ahead.duration}; results in {folders}"
         )
+    if "LAM" in config.maps:
+        print(f"then LAM, {steps_that_change()} passes with gradients for each model and ROI, in the same folders")
     print(f"peak memory of the run about {peak / 2**30:.2f} GiB (host)")
     print(f"report: {report_path(config)}")
 

@@ -2,5 +2,15 @@
 
 from CEM_Demo.attribution.comparison import ClassShare, Comparison, block_sums, compare
 from CEM_Demo.attribution.local_attribution import LocalAttribution, lam
+from CEM_Demo.attribution.side_by_side import SideBySide, compare_with_effects
 
-__all__ = ["ClassShare", "Comparison", "LocalAttribution", "block_sums", "compare", "lam"]
+__all__ = [
+    "ClassShare",
+    "Comparison",
+    "LocalAttribution",
+    "SideBySide",
+    "block_sums",
+    "compare",
+    "compare_with_effects",
+    "lam",
+]

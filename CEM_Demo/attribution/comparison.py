@@ -86,10 +86,11 @@ def compare(
         name: ClassShare(float(sums[among & mask].sum() / total), float((among & mask).sum() / among.sum()))
         for name, mask in classes.items()
     }
-    return Comparison(_rank_correlation(sums[among], np.abs(effects[among])), int(among.sum()), shares)
+    return Comparison(rank_correlation(sums[among], np.abs(effects[among])), int(among.sum()), shares)
 
 
-def _rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
-    if np.ptp(first) == 0 or np.ptp(second) == 0:
+def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
+    """Return Spearman's rank correlation of two lists of N values, -1..1; NaN where one of them is all the same."""
+    if first.size == 0 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return float("nan")
     return float(spearmanr(first, second).statistic)

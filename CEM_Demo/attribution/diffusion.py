@@ -48,6 +48,12 @@ def diffusion_index(values: NDArray[np.floating]) -> float:
     return (1 - gini_coefficient(values)) * 100
 
 
+def describe(index: float, pixels: float, size: tuple[int, int]) -> str:
+    """Write a diffusion index with the size (height, width) that it depends on, and the number of pixels."""
+    height, width = size
+    return f"DI {index:.2f} on {width} x {height} pixels ({pixels:.0f} pixels involved)"
+
+
 def pixels_involved(values: NDArray[np.floating]) -> float:
     """Return N DI / 100, a number of pixels that hardly depends on the size of the image."""
     return values.size * diffusion_index(values) / 100

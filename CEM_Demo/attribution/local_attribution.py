@@ -30,7 +30,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from CEM_Demo.attribution.blur_path import STEPS, Step, path_step, steps_that_change
-from CEM_Demo.attribution.diffusion import absolute_map, diffusion_index, gini_coefficient, pixels_involved, signed_map
+from CEM_Demo.attribution.diffusion import (
+    absolute_map,
+    describe,
+    diffusion_index,
+    gini_coefficient,
+    pixels_involved,
+    signed_map,
+)
 from CEM_Demo.attribution.objective import Objective
 from CEM_Demo.device import exact_arithmetic
 from CEM_Demo.errors import InputError
@@ -98,8 +105,7 @@ class LocalAttribution:
 
     def __str__(self) -> str:
         """The diffusion index with the size that it depends on."""
-        height, width = self.size
-        return f"DI {self.diffusion_index:.2f} on {width} x {height} pixels ({self.pixels:.0f} pixels involved)"
+        return describe(self.diffusion_index, self.pixels, self.size)
 
     def figure(self, with_density: bool = False) -> Figure:
         """Draw the input with its window, the map, the map over the input, and the restored image in a row.

@@ -124,6 +124,12 @@ class Config(BaseModel):
     fdr: FalseDiscoveryRate = 0.05
     test_num: TestDraws = 8
     subset_sizes: SubsetSizes = [2, 4, 8, 16]
+    maps: list[Literal["CEM", "LAM"]] = Field(
+        default=["CEM"], description="[CEM], or [CEM, LAM] to compute Local Attribution Maps beside it (default [CEM])"
+    )
+    lam_density: Literal[0, 1] | bool = Field(
+        default=0, description="LAM: 1 draws the kernel density of the map too, which takes seconds (default 0)"
+    )
 
     @field_validator("batch_size_dict", mode="before")
     @classmethod
@@ -159,6 +165,13 @@ class Config(BaseModel):
             raise ValueError(f"{', '.join(repeated)} is listed more than once")
         return names
 
+    @field_validator("maps")
+    @classmethod
+    def _known_maps(cls, names: list[str]) -> list[str]:
+        if "CEM" not in names or len(set(names)) < len(names):
+            raise ValueError(f"[{', '.join(names)}] is not [CEM] or [CEM, LAM]")
+        return names
+
     @field_validator("Modellist")
     @classmethod
     def _known_forms(cls, given: list[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
@@ -182,6 +195,8 @@ class Config(BaseModel):
             raise ValueError("the key input_path is missing; task PAIR needs the folder of the degraded inputs")
         if self.input_path is not None and Path(self.input_path).resolve() == Path(self.TextImg_path).resolve():
             raise ValueError("input_path is the folder TextImg_path, so every image would be its own input")
+        if self.lam_density and "LAM" not in self.maps:
+            raise ValueError("lam_density: 1 draws the density of a map that is not computed; set maps: [CEM, LAM]")
         if self.mask_block_size % self.sr:
             below = self.mask_block_size // self.sr * self.sr or self.sr
             raise ValueError(f"mask_block_size {self.mask_block_size} is no multiple of sr {self.sr}; try {below}")

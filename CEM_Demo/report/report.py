@@ -22,6 +22,7 @@ from CEM_Demo.pages import render_page
 from CEM_Demo.report.certainty_text import interval_csv, summary_lines
 from CEM_Demo.report.colours import COLOUR_BOUND, GAMMA, colour_table
 from CEM_Demo.report.figures import colour_bar, overlay, pie
+from CEM_Demo.report.lam_maps import write_lams
 from CEM_Demo.report.panels import Map, check_config, map_of_results
 from CEM_Demo.results.cache import shared_files
 from CEM_Demo.results.manifest import Manifest, read_manifest
@@ -87,6 +88,8 @@ def make_report(config: Config, summary: bool = False) -> Path:
                 )
                 for line in lines:
                     log.info(line)
+    if "LAM" in config.maps:
+        write_lams(config)
     path = report_path(config)
     image = config.Imagelist[0]
     with shared_files(result_paths(config, next(iter(config.models)), image, config.rois_of(image)[0])):

@@ -17,7 +17,6 @@ from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image, png_bytes, read_image, with_roi_box
 from CEM_Demo.method.measurements import Draws, Measurements
 from CEM_Demo.results.manifest import (
-    WHAT_TO_DO,
     Manifest,
     StoredRound,
     reach_rows,
@@ -28,6 +27,7 @@ from CEM_Demo.results.mat_files import mat_bytes, read_mat
 from CEM_Demo.results.paths import ResultPaths
 from CEM_Demo.results.provenance import differences, digest_of
 from CEM_Demo.results.reading import Pictures, read_results
+from CEM_Demo.results.sealed import WHAT_TO_DO
 
 # How long a process waits for another one that writes what the models of a run share; that takes milliseconds.
 LOCK_TIMEOUT_SECONDS = 60.0
@@ -155,6 +155,8 @@ def open_session(
         for number, cache in enumerate(caches):
             if resume:
                 cache.check()  # again: another process may have come first
+            else:
+                _remove_lam(cache.paths)
             complete = resume and cache.is_complete()
             session.measurements[number] = _resumed(cache, fresh[number]) if resume else fresh[number]
             session._stored.append(_stored(session.measurements[number]))
@@ -247,6 +249,12 @@ def _remove_earlier(paths: ResultPaths) -> None:
         of_rounds = [old.of_round(name) for name in ("coarse", "fine", "screen", "audit", "adaptive")]
         for path in (old.origin, *of_rounds, old.overlay, old.colour_bar, old.pie, old.intervals):
             remove(path)
+
+
+def _remove_lam(paths: ResultPaths) -> None:
+    """Remove the Local Attribution Map of an earlier run; what vouches for its files goes first."""
+    for path in paths.of_lam:
+        remove(path)
 
 
 def _write_manifest(cache: Cache, of_roi: Measurements, stored: dict[str, StoredRound], finished: bool) -> None:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from itertools import groupby
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from CEM_Demo.errors import InputError
 from CEM_Demo.results.paths import ResultPaths
-
-WHAT_TO_DO = "set load_previous: 0 to compute anew, or another prefix to keep both"
+from CEM_Demo.results.sealed import Sealed, read_sealed
 
 NotNegative = Annotated[int, Field(ge=0)]
 
@@ -50,7 +46,7 @@ def runs_of(counts: NDArray[np.int64]) -> str:
     return " ".join(f"{count}x{len(list(run))}" for count, run in groupby(counts.reshape(-1).tolist()))
 
 
-class Manifest(BaseModel):
+class Manifest(Sealed):
     """What vouches for the other files of one model on one ROI of an image.
 
     Attributes:
@@ -65,8 +61,6 @@ class Manifest(BaseModel):
         wall_seconds: computing time.
         seal: digest of all the above but the time.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     format: Literal[2] = 2
     provenance: dict[str, Any]
@@ -103,12 +97,6 @@ class Manifest(BaseModel):
         """Whether any draw is on disk."""
         return any(stored.sha256 for stored in self.rounds.values())
 
-    def to_bytes(self) -> bytes:
-        """The text of the file, sealed."""
-        content = self.model_dump(mode="json", exclude={"seal"})
-        content["seal"] = _seal(content)
-        return (json.dumps(content, indent=2) + "\n").encode()
-
 
 def reach_rows(reached: NDArray[np.bool_]) -> list[str]:
     """Write which blocks reach the ROI, rows x columns, as a string for each row."""
@@ -121,25 +109,4 @@ def read_manifest(paths: ResultPaths) -> Manifest | None:
     Raises:
         InputError: it is damaged, was edited, or is of another format.
     """
-    try:
-        content = json.loads(paths.manifest.read_text(encoding="utf-8"))
-        if content["seal"] != _seal({key: value for key, value in content.items() if key != "seal"}):
-            raise InputError(f"{paths.manifest} is damaged, or was edited")
-        earlier = content.get("format", 1)
-        if earlier != Manifest.model_fields["format"].default:
-            raise InputError(f"{paths.manifest} is of format {earlier}, which another version of this project wrote")
-        return Manifest(**content)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise InputError(f"{paths.manifest} cannot be read ({error.strerror})") from error
-    except InputError as error:
-        raise InputError(f"{error}; {WHAT_TO_DO}") from error
-    except (ValidationError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise InputError(f"{paths.manifest} is damaged; {WHAT_TO_DO}") from error
-
-
-def _seal(content: dict[str, Any]) -> str:
-    """SHA-256 of all that a manifest says, but of the time it took."""
-    sealed = {key: value for key, value in content.items() if key != "wall_seconds"}
-    return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
+    return read_sealed(paths.manifest, Manifest)

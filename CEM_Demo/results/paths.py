@@ -91,6 +91,31 @@ class ResultPaths:
         return self.pair_folder / "faithfulness.png"
 
     @property
+    def lam_manifest(self) -> Path:
+        return self.pair_folder / "LAM.json"
+
+    @property
+    def lam_arrays(self) -> Path:
+        return self.pair_folder / "LAM.npz"
+
+    @property
+    def lam_picture(self) -> Path:
+        return self.pair_folder / "LAM.png"
+
+    @property
+    def lam_density(self) -> Path:
+        return self.pair_folder / "LAM_density.png"
+
+    @property
+    def lam_comparison(self) -> Path:
+        return self.pair_folder / "LAM_CEM.json"
+
+    @property
+    def of_lam(self) -> tuple[Path, ...]:
+        """All files of the Local Attribution Map, that which vouches for the others first."""
+        return self.lam_manifest, self.lam_arrays, self.lam_picture, self.lam_density, self.lam_comparison
+
+    @property
     def degraded(self) -> Path:
         return self.run / f"{self.image}-{DEGRADED_SUFFIX[self.task]}.png"
 

@@ -46,6 +46,8 @@ OTHERWISE_RECORDED = frozenset(
         "inference",  # the manifest records the one that was used
         "test_num",  # of the test of a finished map, which records them itself
         "subset_sizes",
+        "maps",  # others than CEM have manifests of their own
+        "lam_density",
     }
 )
 

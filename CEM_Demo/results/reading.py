@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.method.measurements import Draws
-from CEM_Demo.results.manifest import WHAT_TO_DO, Manifest, read_manifest
+from CEM_Demo.results.manifest import Manifest, read_manifest
 from CEM_Demo.results.mat_files import read_mat
 from CEM_Demo.results.paths import ResultPaths
 from CEM_Demo.results.provenance import digest_of
+from CEM_Demo.results.sealed import WHAT_TO_DO
 
 HOW_TO_REPAIR = "run demo_causal_effect_calculation.py with load_previous: 1 to compute it again"
 

@@ -18,13 +18,14 @@ from CEM_Demo.results.paths import result_paths
 from CEM_Demo.results.provenance import digest_of, of_config, versions
 from CEM_Demo.results.reading import Pictures
 from CEM_Demo.run.experiment import Experiment
+from CEM_Demo.run.lam_stage import compute_lams, make_lam_caches
 from CEM_Demo.run.preparation import Run, Subject, batch_size_for, check_networks, inferences_for
 
 log = logging.getLogger(__name__)
 
 
 def compute_effects(run: Run, progress: bool = True) -> None:
-    """Measure, or go on measuring, the effects of every model on every ROI of every image.
+    """Measure, or go on measuring, the effects of every model on every ROI of every image, and other maps asked for.
 
     Args:
         run: what is to be computed.
@@ -36,6 +37,7 @@ def compute_effects(run: Run, progress: bool = True) -> None:
     """
     with exact_arithmetic():
         caches = _make_caches(run)
+        lams = make_lam_caches(run)
         left = _check_caches(run, caches)
         check_networks(run, left)
         _say_what_is_off_the_grid(run)
@@ -48,6 +50,7 @@ def compute_effects(run: Run, progress: bool = True) -> None:
             for subject in images:
                 assert net is not None
                 _compute_image(run, model, net, subject, caches[model, subject.name], progress)
+        compute_lams(run, lams)
 
 
 def _make_caches(run: Run) -> dict[tuple[str, str], dict[ROI, Cache]]:
