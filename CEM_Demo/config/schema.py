@@ -15,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from CEM_Demo.config.intervention_sources import CLEAN_NEEDS, InterventionSource, parse_intervention
 from CEM_Demo.config.model_sources import ModelSource, ZooModel, parse_model
 from CEM_Demo.config.safe_names import safe_file_name, safe_name
 from CEM_Demo.config.settings import (
@@ -26,6 +27,7 @@ from CEM_Demo.config.settings import (
     FalseDiscoveryRate,
     FineDraws,
     InferenceKind,
+    InterventionForm,
     NotNegative,
     Positive,
     Precision,
@@ -118,6 +120,7 @@ class Config(BaseModel):
     sampling: SamplingKind = "published"
     precision: Precision = "default"
     roi_blocks: RoiBlocks = 0
+    intervention: InterventionForm = "natural"
     confidence: Confidence = 0.95
     fdr: FalseDiscoveryRate = 0.05
 
@@ -181,6 +184,8 @@ class Config(BaseModel):
         if self.mask_block_size % self.sr:
             below = self.mask_block_size // self.sr * self.sr or self.sr
             raise ValueError(f"mask_block_size {self.mask_block_size} is no multiple of sr {self.sr}; try {below}")
+        if self.intervention_source.kind == "clean" and (self.task == "SR" or self.sr != 1):
+            raise ValueError(CLEAN_NEEDS)
         self._check_rois()
         labels = list(self.models)
         strangers = [name for name in self.batch_size_dict if name not in labels]
@@ -226,6 +231,11 @@ class Config(BaseModel):
     def block(self) -> int:
         """Side of a block in pixels of the network's input."""
         return self.mask_block_size // self.sr
+
+    @property
+    def intervention_source(self) -> InterventionSource:
+        """What ``intervention`` names."""
+        return parse_intervention(self.intervention)
 
     @property
     def task_degradation(self) -> Degradation:

@@ -59,7 +59,7 @@ class Draws:
 
 
 # The rounds whose draws are on single blocks; of each block, those of the last one make its effect.
-EFFECT_ROUNDS = ("coarse", "fine", "adaptive")
+EFFECT_ROUNDS = ("coarse", "fine", "adaptive", "single")
 
 
 @dataclass

@@ -244,7 +244,7 @@ def _remove_earlier(paths: ResultPaths) -> None:
         if manifest := read_manifest(paths):
             earlier.append(paths.with_draws(manifest.draws))
     for old in earlier:
-        of_rounds = [old.of_round(name) for name in ("coarse", "fine", "screen", "audit", "adaptive")]
+        of_rounds = [old.of_round(name) for name in ("coarse", "fine", "screen", "audit", "adaptive", "single")]
         for path in (old.origin, *of_rounds, old.overlay, old.colour_bar, old.pie, old.intervals):
             remove(path)
 

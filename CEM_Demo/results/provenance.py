@@ -30,6 +30,7 @@ OTHERWISE_RECORDED = frozenset(
         "rain",
         "input_path",
         "degradation",
+        "intervention",
         "Modellist",
         "Imagelist",
         "TextImg_path",
@@ -53,7 +54,8 @@ def of_config(config: Config, roi: ROI) -> dict[str, Any]:
     decides = config.model_dump(mode="json", exclude=set(OTHERWISE_RECORDED))
     degradation = config.task_degradation
     strength: dict[str, dict[str, Any]] = {"DN": {"sigma": degradation.sigma}, "DR": {"rain": degradation.rain}}
-    return {**decides, **strength.get(config.task, {}), "roi": str(roi)}
+    intervention = str(config.intervention_source)
+    return {**decides, **strength.get(config.task, {}), "intervention": intervention, "roi": str(roi)}
 
 
 def versions() -> dict[str, str]:

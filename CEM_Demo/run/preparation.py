@@ -20,11 +20,11 @@ from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.inference.checks import check_network
 from CEM_Demo.inference.choice import Shared, choose_inference
 from CEM_Demo.inference.interface import Inference
-from CEM_Demo.method.intervention import NaturalPatches
 from CEM_Demo.method.patch_bank import PatchBank, load_bank
 from CEM_Demo.networks.loading import Model, resolve
 from CEM_Demo.results.paths import check_nothing_is_shared
 from CEM_Demo.results.provenance import digest_of
+from CEM_Demo.run.interventions import Chosen, bank_of, choose_intervention
 from CEM_Demo.run.sampling import Sampling, make_sampling
 from CEM_Demo.tasks import Scene, make_scene
 
@@ -39,6 +39,7 @@ class Subject:
     scene: Scene
     grid: Grid
     rois: list[ROI]
+    chosen: Chosen
     sampling: Sampling
     provenance: dict[str, Any]
 
@@ -75,7 +76,8 @@ def prepare(config: Config) -> Run:
     for name, image in images.items():
         _check_rois(config, image, name, name)
         _check_block(config.mask_block_size, image, name)
-    bank = load_bank(Path(config.patch_path))
+    source = config.intervention_source
+    bank = bank_of(source, lambda: load_bank(Path(config.patch_path)), config.mask_block_size, config.seed)
     bank_digest = bank.digest
     subjects = [_make_subject(config, name, image, bank, bank_digest) for name, image in images.items()]
     return Run(config, device, bank, subjects, models)
@@ -110,17 +112,19 @@ def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank,
     scene = make_scene(config.task_degradation, image, name)
     _check_rois(config, scene.ground_truth, name, f"{name} cropped to a multiple of sr")
     grid = grid_of(scene.degraded, config.block, config.sr)
-    sampling = make_sampling(config, name, grid.shape, bank)
-    # A degradation of the user's own that fails does so here, before anything is written.
-    NaturalPatches(bank, grid.block, scene.degrade_patches)(sampling.first())
+    chosen = choose_intervention(config.intervention_source, scene, grid, bank)
+    sampling = make_sampling(config, name, grid.shape, chosen)
+    # A degradation or intervention of the user's own that fails does so here, before anything is written.
+    chosen.intervention(sampling.first())
     provenance = {
         **scene.provenance,
+        **chosen.provenance,
         "plan_sha256": sampling.digest,
         "image_sha256": digest_of(scene.ground_truth),
         "degraded_sha256": digest_of(scene.degraded),
         "bank_sha256": bank_digest,
     }
-    return Subject(name, scene, grid, config.rois_of(name), sampling, provenance)
+    return Subject(name, scene, grid, config.rois_of(name), chosen, sampling, provenance)
 
 
 def check_networks(run: Run, pairs: Container[tuple[str, str]]) -> None:
