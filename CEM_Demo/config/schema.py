@@ -16,6 +16,7 @@ from pydantic import (
 )
 
 from CEM_Demo.config.intervention_sources import CLEAN_NEEDS, InterventionSource, parse_intervention
+from CEM_Demo.config.metric_sources import FIRST, MetricSource, parse_metrics
 from CEM_Demo.config.model_sources import ModelSource, ZooModel, parse_model
 from CEM_Demo.config.safe_names import safe_file_name, safe_name
 from CEM_Demo.config.settings import (
@@ -28,6 +29,7 @@ from CEM_Demo.config.settings import (
     FineDraws,
     InferenceKind,
     InterventionForm,
+    MetricNames,
     NotNegative,
     Positive,
     Precision,
@@ -121,6 +123,7 @@ class Config(BaseModel):
     precision: Precision = "default"
     roi_blocks: RoiBlocks = 0
     intervention: InterventionForm = "natural"
+    metrics: MetricNames = [FIRST]
     confidence: Confidence = 0.95
     fdr: FalseDiscoveryRate = 0.05
 
@@ -236,6 +239,11 @@ class Config(BaseModel):
     def intervention_source(self) -> InterventionSource:
         """What ``intervention`` names."""
         return parse_intervention(self.intervention)
+
+    @property
+    def further_metrics(self) -> list[MetricSource]:
+        """The metrics beside PSNR."""
+        return parse_metrics(self.metrics)
 
     @property
     def task_degradation(self) -> Degradation:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from CEM_Demo.errors import InputError
+from CEM_Demo.method.measurements import MeasuredMetric
 from CEM_Demo.results.paths import ResultPaths
 
 WHAT_TO_DO = "set load_previous: 0 to compute anew, or another prefix to keep both"
@@ -61,6 +62,7 @@ class Manifest(BaseModel):
             :class:`~CEM_Demo.method.measurements.Measurements`.
         reach: a string for each row of blocks; 0 marks blocks that cannot reach the ROI.
         rounds: by their names.
+        metrics: those that were measured beside PSNR, by their names.
         finished: whether all rounds are done.
         wall_seconds: computing time.
         seal: digest of all the above but the time.
@@ -78,6 +80,7 @@ class Manifest(BaseModel):
     origin: float
     unrounded_origin: float
     rounds: dict[str, StoredRound]
+    metrics: dict[str, MeasuredMetric] = {}
     finished: bool
     restored_sha256: str
     wall_seconds: float

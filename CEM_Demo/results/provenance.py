@@ -31,6 +31,7 @@ OTHERWISE_RECORDED = frozenset(
         "input_path",
         "degradation",
         "intervention",
+        "metrics",
         "Modellist",
         "Imagelist",
         "TextImg_path",
@@ -55,7 +56,9 @@ def of_config(config: Config, roi: ROI) -> dict[str, Any]:
     degradation = config.task_degradation
     strength: dict[str, dict[str, Any]] = {"DN": {"sigma": degradation.sigma}, "DR": {"rain": degradation.rain}}
     intervention = str(config.intervention_source)
-    return {**decides, **strength.get(config.task, {}), "intervention": intervention, "roi": str(roi)}
+    metrics = ", ".join(["psnr", *(source.name for source in config.further_metrics)])
+    chosen = {"intervention": intervention, "metrics": metrics}
+    return {**decides, **strength.get(config.task, {}), **chosen, "roi": str(roi)}
 
 
 def versions() -> dict[str, str]:

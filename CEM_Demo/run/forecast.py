@@ -88,7 +88,14 @@ def forecast(run: Run) -> Iterator[Forecast]:
 def _duration(run: Run, net: nn.Module, subject: Subject, shared: Shared, batch_size: int) -> Duration:
     chosen = subject.chosen
     experiment = Experiment(
-        net, shared, subject.scene, subject.grid, chosen.bank, run.device, intervention=chosen.intervention
+        net,
+        shared,
+        subject.scene,
+        subject.grid,
+        chosen.bank,
+        run.device,
+        intervention=chosen.intervention,
+        further=run.further,
     )
     return predict_seconds(experiment, *subject.sampling.typical, run.config.tol, batch_size)
 
