@@ -18,15 +18,12 @@ SMALLEST, LARGEST = 2, 256  # pixels
 def main(words: list[str] | None = None) -> int:
     """Cut a bank; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m CEM_Demo.patches", description=__doc__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    cut = commands.add_parser(
-        "cut", help="cut a bank from a folder of photographs, as sharp and as soft as the published one"
-    )
-    cut.add_argument("--images", type=Path, required=True, help="folder of photographs")
-    cut.add_argument("--size", type=int, default=8, help="side of a patch in pixels (default: %(default)s)")
-    cut.add_argument("--count", type=int, default=10_000, help="how many patches (default: %(default)s)")
-    cut.add_argument("--out", type=Path, required=True, help="the bank, FILE.npz; its picture goes to FILE.png")
-    cut.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
+    parser.add_argument("command", choices=["cut"], help="cut a bank as sharp and as soft as the published one")
+    parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
+    parser.add_argument("--size", type=int, default=8, help="side of a patch in pixels (default: %(default)s)")
+    parser.add_argument("--count", type=int, default=10_000, help="how many patches (default: %(default)s)")
+    parser.add_argument("--out", type=Path, required=True, help="the bank, FILE.npz; its picture goes to FILE.png")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw (default: %(default)s)")
     arguments = parser.parse_args(words)
     return exit_code(lambda: _cut(arguments))
 
