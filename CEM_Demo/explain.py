@@ -34,16 +34,18 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.checks import check_output
-from CEM_Demo.inference.choice import choose_inference
 from CEM_Demo.method.certainty import Certainty
 from CEM_Demo.method.comparison import Comparison
 from CEM_Demo.method.effect_map import EffectMap
 from CEM_Demo.method.measurements import Measurements
 from CEM_Demo.method.metric import to_picture
-from CEM_Demo.method.patch_bank import load_bank
+from CEM_Demo.method.metric_maps import effect_maps
+from CEM_Demo.method.patch_bank import PatchBank, load_bank
 from CEM_Demo.networks.fitting import prepare_network
 from CEM_Demo.report.panels import Map, Panel, make_map
 from CEM_Demo.run.experiment import Experiment
+from CEM_Demo.run.interventions import bank_of, choose_intervention
+from CEM_Demo.run.metrics import choose_with_margin, load_metrics
 from CEM_Demo.run.sampling import make_sampling
 from CEM_Demo.tasks import Degradation, Scene, make_scene
 
@@ -118,6 +120,12 @@ class Explanation:
         """Give the interval (dB) of a block's effect at the confidence 0.95; infinite where it has no fine draws."""
         estimates = self.certainty.estimates
         return float(estimates.low[row, column]), float(estimates.high[row, column])
+
+    @property
+    def metric_maps(self) -> dict[str, EffectMap]:
+        """The effect map of each metric of the settings by its name, PSNR first; positive where the block helps."""
+        measured, tol = self.measurements, self.certainty.tol
+        return effect_maps(measured.origin, measured.rounds, measured.metrics, tol, self.effect_map.roi)
 
     def compare(self, other: Explanation) -> Comparison:
         """Compare with another network on the same image and ROI, draw by draw: this one's effects minus the other's.
@@ -226,16 +234,19 @@ def explain_rois(
         raise InputError(f"block {settings.block} is larger than the image of {width} x {height} pixels; try 8")
     device = pick_device(settings.device)
     grid = grid_of(scene.degraded, settings.block // scene.scale, scene.scale)
-    bank = settings.bank if settings.bank is not None else load_bank(BUNDLED_BANK)
-    sampling = make_sampling(settings, image_name, grid.shape, bank)
+    chosen = choose_intervention(settings.intervention_source, scene, grid, _bank(settings))
+    sampling = make_sampling(settings, image_name, grid.shape, chosen)
     explanations = {}
     random_seed = settings.seed if settings.allow_random else None
     prepared = prepare_network(network, degradation.task, scene.scale, random_seed)
-    for group in choose_inference(prepared, scene.degraded, rois, grid.block, device, settings.inference):
+    further, _ = load_metrics(settings.further_metrics)
+    for group in choose_with_margin(prepared, scene, rois, grid.block, device, settings.inference, further):
         restored = group.inference.baseline()
         check_output(restored, (height, width), "the network")
         picture = to_picture(restored)
-        experiment = Experiment(prepared, group, scene, grid, bank, device)
+        experiment = Experiment(
+            prepared, group, scene, grid, chosen.bank, device, intervention=chosen.intervention, further=further
+        )
         batch_size = settings.batch_size or group.inference.automatic_batch_size()
         measurements = experiment.fresh_measurements(restored, sampling.room, batch_size)
         sampling.run(experiment, measurements)
@@ -254,6 +265,13 @@ def explain_rois(
                 image=image_name,
             )
     return [explanations[roi] for roi in rois]
+
+
+def _bank(settings: Settings) -> PatchBank:
+    def given() -> PatchBank:
+        return settings.bank if settings.bank is not None else load_bank(BUNDLED_BANK)
+
+    return bank_of(settings.intervention_source, given, settings.block, settings.seed)
 
 
 def _check_image(image: UInt8Image) -> None:

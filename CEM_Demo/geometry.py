@@ -50,9 +50,25 @@ class ROI:
         left, top = min(self.left, other.left), min(self.top, other.top)
         return ROI(left, top, max(self.right, other.right) - left, max(self.bottom, other.bottom) - top)
 
+    def grown(self, margin: int, height: int, width: int) -> ROI:
+        """This ROI with ``margin`` more pixels on each side, as far as an image of height x width pixels has them."""
+        left, top = max(0, self.left - margin), max(0, self.top - margin)
+        right, bottom = min(width, self.right + margin), min(height, self.bottom + margin)
+        return ROI(left, top, right - left, bottom - top)
+
     def __str__(self) -> str:
         """Size and place in the notation of window systems, ``32x24+96+64``."""
         return f"{self.width}x{self.height}+{self.left}+{self.top}"
+
+
+def mirrored(start: int, stop: int, size: int) -> NDArray[np.int64]:
+    """Places ``start`` to before ``stop`` of a row of ``size`` pixels that is mirrored at its ends.
+
+    >>> mirrored(-2, 6, 4).tolist()
+    [1, 0, 0, 1, 2, 3, 3, 2]
+    """
+    places = np.arange(start, stop) % (2 * size)
+    return np.where(places < size, places, 2 * size - 1 - places)
 
 
 def image_with_rois(image: str, rois: Iterable[ROI], of: int) -> str:

@@ -41,6 +41,8 @@ CONFIG_CHANGES: dict[str, tuple[Any, str]] = {
     "sampling": ("adaptive", "sampling was published, is now adaptive"),
     "precision": ("fine", "precision was default, is now fine"),
     "roi_blocks": (1, "roi_blocks was 0, is now 1"),
+    "intervention": ({"kind": "blur", "sigma": 2}, "intervention was natural, is now blur, sigma 2 pixels"),
+    "metrics": (["psnr", "ssim"], "metrics was psnr, is now psnr, ssim"),
 }
 # Keys that are part of the folder's name, so that another value cannot meet these results but by a renamed folder.
 IN_THE_FOLDER: dict[str, tuple[Any, str]] = {

@@ -90,7 +90,7 @@ def test_an_interrupted_run_ends_with_the_same_effects(
     whole = config_with(tmp_path, settings, BOXES, prefix="whole")
     compute_effects(prepare(whole))
     broken = config_with(tmp_path, settings, BOXES, prefix="broken", load_previous=1)
-    measure = Experiment.measure
+    measure = Experiment.measure_all
     for most in (2, 5, 3):
         calls = 0
 
@@ -101,10 +101,10 @@ def test_an_interrupted_run_ends_with_the_same_effects(
                 raise KeyboardInterrupt
             return measure(self, batch)
 
-        monkeypatch.setattr(Experiment, "measure", limited)
+        monkeypatch.setattr(Experiment, "measure_all", limited)
         with pytest.raises(KeyboardInterrupt):
             compute_effects(prepare(broken))
-    monkeypatch.setattr(Experiment, "measure", measure)
+    monkeypatch.setattr(Experiment, "measure_all", measure)
     compute_effects(prepare(broken))
     for roi in whole.rois_of("photo_1.png"):
         found, expected = stored(broken, roi), stored(whole, roi)

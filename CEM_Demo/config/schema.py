@@ -15,6 +15,8 @@ from pydantic import (
     model_validator,
 )
 
+from CEM_Demo.config.intervention_sources import CLEAN_NEEDS, InterventionSource, parse_intervention
+from CEM_Demo.config.metric_sources import FIRST, MetricSource, parse_metrics
 from CEM_Demo.config.model_sources import ModelSource, ZooModel, parse_model
 from CEM_Demo.config.safe_names import safe_file_name, safe_name
 from CEM_Demo.config.settings import (
@@ -26,6 +28,8 @@ from CEM_Demo.config.settings import (
     FalseDiscoveryRate,
     FineDraws,
     InferenceKind,
+    InterventionForm,
+    MetricNames,
     NotNegative,
     Positive,
     Precision,
@@ -120,6 +124,8 @@ class Config(BaseModel):
     sampling: SamplingKind = "published"
     precision: Precision = "default"
     roi_blocks: RoiBlocks = 0
+    intervention: InterventionForm = "natural"
+    metrics: MetricNames = [FIRST]
     confidence: Confidence = 0.95
     fdr: FalseDiscoveryRate = 0.05
     test_num: TestDraws = 8
@@ -200,6 +206,8 @@ class Config(BaseModel):
         if self.mask_block_size % self.sr:
             below = self.mask_block_size // self.sr * self.sr or self.sr
             raise ValueError(f"mask_block_size {self.mask_block_size} is no multiple of sr {self.sr}; try {below}")
+        if self.intervention_source.kind == "clean" and (self.task == "SR" or self.sr != 1):
+            raise ValueError(CLEAN_NEEDS)
         self._check_rois()
         labels = list(self.models)
         strangers = [name for name in self.batch_size_dict if name not in labels]
@@ -245,6 +253,16 @@ class Config(BaseModel):
     def block(self) -> int:
         """Side of a block in pixels of the network's input."""
         return self.mask_block_size // self.sr
+
+    @property
+    def intervention_source(self) -> InterventionSource:
+        """What ``intervention`` names."""
+        return parse_intervention(self.intervention)
+
+    @property
+    def further_metrics(self) -> list[MetricSource]:
+        """The metrics beside PSNR."""
+        return parse_metrics(self.metrics)
 
     @property
     def task_degradation(self) -> Degradation:

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Protocol
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, ValidationError
 
 from CEM_Demo.config.complaints import first_complaint
+from CEM_Demo.config.intervention_sources import InterventionSource, parse_intervention
+from CEM_Demo.config.metric_sources import MetricSource, parse_metrics
 from CEM_Demo.device import DEVICES, check_device_name
 from CEM_Demo.errors import InputError
 from CEM_Demo.method.patch_bank import PatchBank
@@ -70,6 +72,35 @@ RoiBlocks = Annotated[
 ]
 
 
+def _known_intervention(given: str | dict[str, Any]) -> str | dict[str, Any]:
+    parse_intervention(given)
+    return given
+
+
+InterventionForm = Annotated[
+    str | dict[str, Any],
+    AfterValidator(_known_intervention),
+    Field(
+        description="what stands in a block's place: natural patches, blur, constant, noise, shuffle, clean, images, "
+        "or my_do.py:FUNCTION; {kind: blur, sigma: 3} gives parameters (default natural)"
+    ),
+]
+
+
+def _known_metrics(given: list[str]) -> list[str]:
+    parse_metrics(given)
+    return given
+
+
+MetricNames = Annotated[
+    list[str],
+    AfterValidator(_known_metrics),
+    Field(
+        description="what measures the ROI: psnr, and beside it psnr_unrounded, psnr_y, ssim, mae or "
+        "my_metric.py:FUNCTION (default [psnr], which comes first and decides the draws in any case)"
+    ),
+]
+
 Confidence = Annotated[float, Field(gt=0, lt=1, description="of the interval of a block's effect (default 0.95)")]
 FalseDiscoveryRate = Annotated[
     float,
@@ -94,6 +125,8 @@ class Drawing(Protocol):
     def precision(self) -> str: ...
     @property
     def roi_blocks(self) -> bool | int: ...
+    @property
+    def intervention_source(self) -> InterventionSource: ...
 
 
 class Settings(BaseModel):
@@ -112,6 +145,8 @@ class Settings(BaseModel):
         sampling: published or adaptive.
         precision: of adaptive draws: coarse, default or fine.
         roi_blocks: whether adaptive draws are made on the ROI's own blocks too.
+        intervention: what stands in a block's place, as the config's key names it.
+        metrics: what measures the ROI; PSNR does in any case, and decides the draws.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -129,6 +164,18 @@ class Settings(BaseModel):
     sampling: SamplingKind = "published"
     precision: Precision = "default"
     roi_blocks: RoiBlocks = 0
+    intervention: InterventionForm = "natural"
+    metrics: MetricNames = ["psnr"]
+
+    @property
+    def intervention_source(self) -> InterventionSource:
+        """What ``intervention`` names."""
+        return parse_intervention(self.intervention)
+
+    @property
+    def further_metrics(self) -> list[MetricSource]:
+        """The metrics beside PSNR."""
+        return parse_metrics(self.metrics)
 
     def __init__(self, **values: Any) -> None:
         """Raises InputError where a value is not one of those that the key takes."""

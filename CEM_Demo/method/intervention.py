@@ -32,6 +32,18 @@ class Intervention(Protocol):
     def __call__(self, batch: Interventions) -> Pasted: ...
 
 
+class BlockIntervention(Intervention, Protocol):
+    """Replaces one block in each intervention; ``block`` is its side, in pixels of the network's input."""
+
+    @property
+    def block(self) -> int: ...
+
+
+def block_corners(batch: Interventions, block: int) -> NDArray[np.int64]:
+    """Give N x 2, row and column of the top left pixel of each block of a batch; ``block`` is their side."""
+    return np.stack((batch.rows, batch.columns), axis=1) * block
+
+
 DegradePatches = Callable[[NDArray[np.uint8], NDArray[np.integer], NDArray[np.uint64]], NDArray[np.uint8]]
 
 
@@ -51,7 +63,7 @@ class NaturalPatches:
 
     def __call__(self, batch: Interventions) -> Pasted:
         """See :class:`Intervention`."""
-        corners = np.stack((batch.rows, batch.columns), axis=1) * self.block
+        corners = block_corners(batch, self.block)
         patches = self.bank.at_size(batch.patches, self.block)
         return Pasted(corners, self.degrade(patches, corners, batch.noise_seeds))
 
@@ -67,7 +79,7 @@ class JointPatches:
         image: H x W x 3 uint8 RGB, the network's input, which stands around the patches.
     """
 
-    single: NaturalPatches
+    single: BlockIntervention
     source: DrawSource
     groups: NDArray[np.int64]
     image: NDArray[np.uint8]

@@ -59,7 +59,27 @@ class Draws:
 
 
 # The rounds whose draws are on single blocks; of each block, those of the last one make its effect.
-EFFECT_ROUNDS = ("coarse", "fine", "adaptive")
+EFFECT_ROUNDS = ("coarse", "fine", "adaptive", "single")
+
+
+@dataclass(frozen=True)
+class MeasuredMetric:
+    """A metric that was measured beside PSNR.
+
+    Attributes:
+        unit: of its values.
+        higher_is_better: False where smaller values mean a better restoration.
+        origin: its value without intervention.
+    """
+
+    unit: str
+    higher_is_better: bool
+    origin: float
+
+
+def round_of(name: str, metric: str) -> str:
+    """What the values of a metric beside PSNR are called in a round of draws: ``ssim coarse``."""
+    return f"{metric} {name}"
 
 
 @dataclass
@@ -70,11 +90,13 @@ class Measurements:
         origin: PSNR (dB) of the ROI without intervention.
         unrounded_origin: the same without rounding the restored image to 8 bits.
         reached: rows x columns, False for blocks that cannot change the ROI, so that their effect is exactly zero.
-        rounds: the draws by the name of their round, in the order of the rounds.
+        rounds: the draws by the name of their round, in the order of the rounds; those of PSNR, then those of
+            ``metrics``, by the names that :func:`round_of` gives.
         inference: dense or incremental.
         batch_size: interventions restored at a time; a resumed run keeps it, since it can move the last digits.
         threads: of the CPU; a resumed run keeps them for the same reason.
         restored_sha256: digest of the untouched image's restoration; empty where nothing is kept on disk.
+        metrics: those that were measured beside PSNR, by their names.
         seconds: computing time so far.
     """
 
@@ -86,4 +108,10 @@ class Measurements:
     batch_size: int
     threads: int
     restored_sha256: str = ""
+    metrics: dict[str, MeasuredMetric] = field(default_factory=dict)
     seconds: float = field(default=0.0, compare=False)
+
+    def draws_of(self, name: str) -> dict[str, Draws]:
+        """The draws of a round by the name of the metric, PSNR first."""
+        further = {metric: self.rounds.get(round_of(name, metric)) for metric in self.metrics}
+        return {"psnr": self.rounds[name]} | {metric: draws for metric, draws in further.items() if draws is not None}

@@ -25,12 +25,14 @@ class Metric:
         higher_is_better: False where smaller values mean a better restoration.
         measure: from restored images (N x 3 x h x w float, as the network gives them) and the ground truth
             (3 x h x w uint8, on the same device) to one value for each image, N float64.
+        margin: pixels around the ROI that ``measure`` gets too, on each side; the image is mirrored at its border.
     """
 
     name: str
     unit: str
     higher_is_better: bool
     measure: Measure
+    margin: int = 0
 
 
 def to_uint8(output: Tensor) -> Tensor:

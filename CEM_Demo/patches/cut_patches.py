@@ -1,6 +1,7 @@
 """Cut the bundled bank of natural patches (``patches.npz``) from freely licensed photographs.
 
-``python -m CEM_Demo.patches.cut_patches`` rewrites the bank; the program itself never runs this.
+``python -m CEM_Demo.patches.cut_patches`` rewrites the bank; the program itself never runs this. For a bank of your own
+photographs there is ``python -m CEM_Demo.patches cut``.
 
 The photographs, all colour, with the package that hands them out:
 
@@ -26,18 +27,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from PIL import Image
 
+from CEM_Demo.command_line import exit_code
 from CEM_Demo.errors import InputError
-from CEM_Demo.files import reading
-from CEM_Demo.patches.sharpness import patch_sharpness
+from CEM_Demo.patches.banks import write_bank
+from CEM_Demo.patches.cutting import cut_patches
 
 # Module, function and arguments that return each photograph.
 LOADERS = {
@@ -61,27 +60,6 @@ PARTS = (
     ("raccoon", slice(0, 300)),
     ("raccoon", slice(820, None)),
 )
-SUFFIXES = (".jpeg", ".jpg", ".png")
-BANK_SIZE = 10_000
-SIDE = 8
-
-# The published bank's sharpness (but for its end: two patches, 949 and 1061, lie beyond 900).
-QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.50, 0.75, 0.95, 0.99, 1.0)
-SHARPNESS = (0, 0, 7, 20, 56, 148, 368, 543, 900)
-
-# Smallest distance (pixels, along rows or columns) of two patches of a photograph: apart where the photographs
-# allow it, overlapping where patches are scarce (the very sharp ones, and different ones of no sharpness at all).
-SPACINGS = (SIDE, SIDE * 3 // 4, SIDE // 2, SIDE // 4)
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Every patch that could be cut. Parallel int64 arrays, one value per patch."""
-
-    photograph: NDArray[np.int64]
-    row: NDArray[np.int64]
-    column: NDArray[np.int64]
-    sharpness: NDArray[np.int64]
 
 
 def load_photograph(name: str) -> NDArray[np.uint8]:
@@ -101,128 +79,9 @@ def default_photographs() -> list[NDArray[np.uint8]]:
     return [load_photograph(name)[:, columns] for name, columns in PARTS]
 
 
-def folder_photographs(folder: Path) -> list[NDArray[np.uint8]]:
-    """The colour photographs of a folder in order of name, height x width x 3, uint8, RGB."""
-    if not folder.is_dir():
-        raise InputError(f"--photographs {folder}: no such folder")
-    photographs = []
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES:
-            with reading(path), Image.open(path) as image:
-                if image.mode == "RGB" and min(image.size) >= SIDE:
-                    photographs.append(np.array(image))
-    if not photographs:
-        raise InputError(f"--photographs {folder}: holds no RGB photograph ({', '.join(SUFFIXES)})")
-    return photographs
-
-
-def with_half_sizes(photographs: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-    """The photographs (height x width x 3, uint8, RGB), then each at half its size (Lanczos), if a patch fits."""
-    images = [Image.fromarray(photograph) for photograph in photographs if min(photograph.shape[:2]) >= 2 * SIDE]
-    halves = [image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS) for image in images]
-    return [*photographs, *(np.array(half) for half in halves)]
-
-
-def sharpness_map(photograph: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Sharpness of the patch that starts at each pixel: (height - 7) x (width - 7), int64."""
-    windows = sliding_window_view(photograph, (SIDE, SIDE), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
-    # One row of windows at a time: all of them at once would be 64 copies of the photograph.
-    return np.stack([patch_sharpness(row) for row in windows])
-
-
-def find_candidates(photographs: Sequence[NDArray[np.uint8]]) -> Candidates:
-    """Every position of every photograph."""
-    columns: list[list[NDArray[np.int64]]] = []
-    for index, photograph in enumerate(photographs):
-        sharpness = sharpness_map(photograph)
-        row, column = np.indices(sharpness.shape)
-        columns.append([np.full(sharpness.size, index), row.ravel(), column.ravel(), sharpness.ravel()])
-    return Candidates(*(np.concatenate(parts) for parts in zip(*columns, strict=True)))
-
-
-def wanted_per_level() -> NDArray[np.int64]:
-    """How many patches of each sharpness the bank holds, from 0 up: the published quantiles, interpolated."""
-    ranks = (np.arange(BANK_SIZE) + 0.5) / BANK_SIZE
-    return np.bincount(np.rint(np.interp(ranks, QUANTILES, SHARPNESS)).astype(np.int64))
-
-
-def draw_order(candidates: Candidates, seed: int) -> NDArray[np.int64]:
-    """Indices by sharpness; within one sharpness at random, the photographs taking turns."""
-    chance = np.random.default_rng(seed).random(candidates.sharpness.size)
-    order = np.lexsort((chance, candidates.photograph, candidates.sharpness))
-    group = candidates.sharpness[order] * (candidates.photograph.max() + 1) + candidates.photograph[order]
-    turn = np.arange(order.size) - np.searchsorted(group, group)
-    return order[np.lexsort((turn, candidates.sharpness[order]))]
-
-
-class Picker:
-    """Takes patches that differ from, and keep their distance to, those already taken."""
-
-    def __init__(self, photographs: Sequence[NDArray[np.uint8]], candidates: Candidates) -> None:
-        self.photographs = photographs
-        self.candidates = candidates
-        self.corners = [np.zeros(photograph.shape[:2], bool) for photograph in photographs]
-        self.pixels: set[bytes] = set()
-        self.taken: list[int] = []
-
-    def cut(self, index: int) -> NDArray[np.uint8]:
-        """The pixels of one candidate, 8 x 8 x 3, uint8, RGB."""
-        row, column = self.candidates.row[index], self.candidates.column[index]
-        photograph = self.photographs[self.candidates.photograph[index]]
-        patch: NDArray[np.uint8] = photograph[row : row + SIDE, column : column + SIDE]
-        return patch
-
-    def try_to_take(self, index: int, spacing: int) -> bool:
-        """Take one candidate unless another lies within ``spacing`` pixels or has the same pixels."""
-        corners = self.corners[self.candidates.photograph[index]]
-        row, column = self.candidates.row[index], self.candidates.column[index]
-        top, left = max(row - spacing + 1, 0), max(column - spacing + 1, 0)
-        pixels = self.cut(index).tobytes()
-        if corners[top : row + spacing, left : column + spacing].any() or pixels in self.pixels:
-            return False
-        corners[row, column] = True
-        self.pixels.add(pixels)
-        self.taken.append(index)
-        return True
-
-    def take(self, indices: NDArray[np.int64], wanted: int) -> int:
-        """Take up to ``wanted`` of the candidates ``indices``, as far apart as possible; return how many lack."""
-        for spacing in SPACINGS:
-            for index in indices:
-                if wanted == 0:
-                    return 0
-                wanted -= self.try_to_take(int(index), spacing)
-        return wanted
-
-
-def cut_patches(photographs: Sequence[NDArray[np.uint8]], seed: int) -> NDArray[np.uint8]:
-    """10,000 different patches, 10,000 x 8 x 8 x 3, uint8, RGB, by sharpness, then by position.
-
-    Position is photograph (all at full size, then all at half), row, column. Raises InputError where the
-    photographs hold too few patches.
-    """
-    photographs = with_half_sizes(photographs)
-    candidates = find_candidates(photographs)
-    order = draw_order(candidates, seed)
-    ordered = candidates.sharpness[order]
-    wanted = wanted_per_level()
-    picker = Picker(photographs, candidates)
-    lacking = 0
-    for level in reversed(range(wanted.size)):
-        # What a level cannot give is asked of the next softer one, so that the bank is always full.
-        start, stop = np.searchsorted(ordered, (level, level + 1))
-        lacking = picker.take(order[start:stop], int(wanted[level]) + lacking)
-    if lacking:
-        raise InputError(f"--photographs: {lacking} of {BANK_SIZE} patches cannot be cut; add photographs")
-    # Candidates stand in order of position, so their index breaks ties of sharpness.
-    by_sharpness = sorted(picker.taken, key=lambda index: (candidates.sharpness[index], index))
-    return np.stack([picker.cut(index) for index in by_sharpness])
-
-
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description="Cut the bundled bank of natural patches.")
-    parser.add_argument("--photographs", type=Path, help="folder of RGB photographs (default: the ones in LOADERS)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("patches.npz"), help="the bank")
     return parser.parse_args(arguments)
@@ -231,19 +90,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Cut, write, and print the sharpness quantiles reached; the exit code."""
     options = parse_arguments(arguments)
-    try:
-        chosen = options.photographs
-        photographs = default_photographs() if chosen is None else folder_photographs(chosen)
-        patches = cut_patches(photographs, options.seed)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
-    np.savez_compressed(options.output, patches=patches)
-    reached = np.quantile(patch_sharpness(patches), QUANTILES)
-    print(f"{options.output}: {len(patches)} patches, {options.output.stat().st_size} bytes")
-    for quantile, published, value in zip(QUANTILES, SHARPNESS, reached, strict=True):
-        print(f"{quantile:7.0%}  wanted {published:4d}  reached {value:6.1f}")
-    return 0
+    return exit_code(lambda: write_bank(options.output, cut_patches(default_photographs(), options.seed)))
 
 
 if __name__ == "__main__":

@@ -7,15 +7,17 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import LOCK, remove, remove_leftovers, sole_writer, write_bytes
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image, png_bytes, read_image, with_roi_box
-from CEM_Demo.method.measurements import Draws, Measurements
+from CEM_Demo.method.measurements import Draws, Measurements, round_of
 from CEM_Demo.results.manifest import (
     Manifest,
     StoredRound,
@@ -24,7 +26,7 @@ from CEM_Demo.results.manifest import (
     runs_of,
 )
 from CEM_Demo.results.mat_files import mat_bytes, read_mat
-from CEM_Demo.results.paths import ResultPaths
+from CEM_Demo.results.paths import ResultPaths, metric_label
 from CEM_Demo.results.provenance import differences, digest_of
 from CEM_Demo.results.reading import Pictures, read_results
 from CEM_Demo.results.sealed import WHAT_TO_DO
@@ -128,7 +130,7 @@ class Session:
             counts = runs_of(draws.counts)
             if counts != stored[name].counts:
                 values = draws.published
-                _write(cache.paths, name, mat_bytes(values))
+                _write(cache.paths, name, values)
                 stored[name] = StoredRound(draws=values.shape[2], counts=counts, sha256=digest_of(values))
         _write_manifest(cache, of_roi, stored, self._finished[number])
 
@@ -190,12 +192,18 @@ def _resumed(cache: Cache, fresh: Measurements) -> Measurements:
         return fresh
     now = {"the PSNR (dB) of the ROI without intervention": fresh.origin, "inference": fresh.inference}
     cache.refuse(differences(dict(zip(now, (manifest.origin, manifest.inference), strict=True)), now))
+    without = "the {} of the ROI without intervention"
+    origins = [{without.format(name): metric.origin for name, metric in of.metrics.items()} for of in (manifest, fresh)]
+    cache.refuse(differences(*origins))
     resumed = replace(fresh, seconds=manifest.wall_seconds, batch_size=manifest.batch_size, rounds=dict(fresh.rounds))
     last = list(fresh.rounds)[-1]
     for name, draws in fresh.rounds.items():
         try:
             resumed.rounds[name] = _recovered(cache.paths, name, manifest, draws)
         except InputError as error:
+            if metric_label(name) != "PSNR":
+                log.warning("%s: all stages are computed again", error)
+                return replace(resumed, rounds=dict(fresh.rounds))  # for the draws follow PSNR alone
             after = "" if name == last else " and all after it"
             log.warning("%s: the %s stage%s is computed again", error, name, after)
             break  # What comes later depends on it.
@@ -212,7 +220,7 @@ def _recovered(paths: ResultPaths, name: str, manifest: Manifest, fresh: Draws) 
     if not stored.sha256:
         return fresh
     path = paths.of_round(name)
-    values = read_mat(path)
+    values = read_mat(path, metric_label(name))
     if values.shape != fresh.values.shape:
         raise InputError(f"{path} is damaged")
     # A run that was killed between its two files left more than its manifest vouches for.
@@ -228,7 +236,9 @@ def _begin(cache: Cache, of_roi: Measurements, stored: dict[str, StoredRound], p
         _remove_earlier(cache.paths)
         _write_manifest(cache, of_roi, stored, finished=False)
     paths = cache.paths
-    _write(paths, "origin", mat_bytes(np.array([[of_roi.origin]])))
+    _write(paths, "origin", np.array([[of_roi.origin]]))
+    for name, metric in of_roi.metrics.items():
+        _write(paths, round_of("origin", name), np.array([[metric.origin]]))
     write_bytes(paths.restored, png_bytes(pictures.restored), scratch=paths.pair_folder)
     boxed = with_roi_box(pictures.restored, cache.roi)
     write_bytes(paths.restored_with_roi, png_bytes(boxed), scratch=paths.pair_folder)
@@ -245,8 +255,12 @@ def _remove_earlier(paths: ResultPaths) -> None:
     with contextlib.suppress(InputError):
         if manifest := read_manifest(paths):
             earlier.append(paths.with_draws(manifest.draws))
+            remains = [old.of_round(name) for name in manifest.rounds for old in earlier]
+            remains += [path for name in manifest.metrics for path in _files_of_metric(paths, name)]
+            for path in remains:
+                remove(path)
     for old in earlier:
-        of_rounds = [old.of_round(name) for name in ("coarse", "fine", "screen", "audit", "adaptive")]
+        of_rounds = [old.of_round(name) for name in ("coarse", "fine", "screen", "audit", "adaptive", "single")]
         for path in (old.origin, *of_rounds, old.overlay, old.colour_bar, old.pie, old.intervals):
             remove(path)
 
@@ -255,6 +269,11 @@ def _remove_lam(paths: ResultPaths) -> None:
     """Remove the Local Attribution Map of an earlier run; what vouches for its files goes first."""
     for path in paths.of_lam:
         remove(path)
+
+
+def _files_of_metric(paths: ResultPaths, name: str) -> list[Path]:
+    """What there is of a metric beside PSNR, its draws aside."""
+    return [paths.of_round(round_of("origin", name)), paths.map_of(name)]
 
 
 def _write_manifest(cache: Cache, of_roi: Measurements, stored: dict[str, StoredRound], finished: bool) -> None:
@@ -268,6 +287,7 @@ def _write_manifest(cache: Cache, of_roi: Measurements, stored: dict[str, Stored
         origin=of_roi.origin,
         unrounded_origin=of_roi.unrounded_origin,
         rounds=stored,
+        metrics=of_roi.metrics,
         finished=finished,
         restored_sha256=of_roi.restored_sha256,
         wall_seconds=round(of_roi.seconds, 1),
@@ -275,8 +295,8 @@ def _write_manifest(cache: Cache, of_roi: Measurements, stored: dict[str, Stored
     write_bytes(cache.paths.manifest, manifest.to_bytes(), scratch=cache.paths.pair_folder)
 
 
-def _write(paths: ResultPaths, name: str, content: bytes) -> None:
-    write_bytes(paths.of_round(name), content, scratch=paths.pair_folder)
+def _write(paths: ResultPaths, name: str, values: NDArray[np.float64]) -> None:
+    write_bytes(paths.of_round(name), mat_bytes(values, metric_label(name)), scratch=paths.pair_folder)
 
 
 def shared_files(paths: ResultPaths) -> AbstractContextManager[None]:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from CEM_Demo.method.measurements import MeasuredMetric
 from CEM_Demo.results.paths import ResultPaths
 from CEM_Demo.results.sealed import Sealed, read_sealed
 
@@ -57,6 +58,7 @@ class Manifest(Sealed):
             :class:`~CEM_Demo.method.measurements.Measurements`.
         reach: a string for each row of blocks; 0 marks blocks that cannot reach the ROI.
         rounds: by their names.
+        metrics: those that were measured beside PSNR, by their names.
         finished: whether all rounds are done.
         wall_seconds: computing time.
         seal: digest of all the above but the time.
@@ -72,6 +74,7 @@ class Manifest(Sealed):
     origin: float
     unrounded_origin: float
     rounds: dict[str, StoredRound]
+    metrics: dict[str, MeasuredMetric] = {}
     finished: bool
     restored_sha256: str
     wall_seconds: float

@@ -18,8 +18,8 @@ MAT_TEXT_BYTES = 116
 MAT_TEXT = b"MATLAB 5.0 MAT-file, Causal Effect Map, SHA-256 "
 
 
-def read_mat(path: Path) -> NDArray[np.float64]:
-    """Read the array PSNR of a .mat file.
+def read_mat(path: Path, name: str = "PSNR") -> NDArray[np.float64]:
+    """Read the array ``name`` of a .mat file.
 
     Raises:
         InputError: there is no such file, or it holds no such array.
@@ -32,15 +32,15 @@ def read_mat(path: Path) -> NDArray[np.float64]:
         if text.startswith(MAT_TEXT) and text != _mat_text(body):
             raise ValueError("the digest differs")
         # In the order of the file: a mean over another order in memory has other last digits.
-        return np.asarray(loadmat(BytesIO(content))["PSNR"], dtype=np.float64)
+        return np.asarray(loadmat(BytesIO(content))[name], dtype=np.float64)
     except Exception as error:  # SciPy's reader raises whatever a damaged file leads it to.
         raise InputError(f"{path} is damaged") from error
 
 
-def mat_bytes(values: NDArray[np.float64]) -> bytes:
-    """Make a .mat file that holds ``values`` as the array PSNR; equal values make equal bytes."""
+def mat_bytes(values: NDArray[np.float64], name: str = "PSNR") -> bytes:
+    """Make a .mat file that holds ``values`` as the array ``name``; equal values make equal bytes."""
     buffer = BytesIO()
-    savemat(buffer, {"PSNR": values})
+    savemat(buffer, {name: values})
     body = buffer.getvalue()[MAT_TEXT_BYTES:]
     return _mat_text(body) + body
 

@@ -34,20 +34,29 @@ class ResultPaths:
 
     @property
     def origin(self) -> Path:
-        return self.model_folder / f"{self.image}-PSNR-Origin.mat"
+        return self.of_round("origin")
 
     @property
     def coarse(self) -> Path:
-        return self.model_folder / f"{self.image}-PSNR_all_perturb-C{self.coarse_num}.mat"
+        return self.of_round("coarse")
 
     @property
     def fine(self) -> Path:
-        return self.model_folder / f"{self.image}-PSNR_all_perturb-F{self.fine_num}.mat"
+        return self.of_round("fine")
 
     def of_round(self, name: str) -> Path:
-        """The file of a round of draws, or of the origin."""
-        published = {"origin": self.origin, "coarse": self.coarse, "fine": self.fine}
-        return published.get(name) or self.model_folder / f"{self.image}-PSNR-{name}.mat"
+        """The file of a round of draws, or of the origin; of another metric than PSNR, ``ssim coarse``."""
+        published = {
+            "origin": "-Origin",
+            "coarse": f"_all_perturb-C{self.coarse_num}",
+            "fine": f"_all_perturb-F{self.fine_num}",
+        }
+        kind = name.rpartition(" ")[2]
+        return self.model_folder / f"{self.image}-{metric_label(name)}{published.get(kind, f'-{kind}')}.mat"
+
+    def map_of(self, metric: str) -> Path:
+        """The picture of the map of a metric beside PSNR."""
+        return self.pair_folder / f"CEM_{metric.upper()}.png"
 
     def with_draws(self, draws: Mapping[str, int]) -> ResultPaths:
         """The paths of a run with other numbers of draws, by the names of their rounds."""
@@ -122,6 +131,11 @@ class ResultPaths:
     @property
     def ground_truth(self) -> Path:
         return self.run / f"{self.image}-truth.png"
+
+
+def metric_label(name: str) -> str:
+    """What files call the metric of a round: PSNR, or SSIM of ``ssim coarse``."""
+    return name.rpartition(" ")[0].upper() or "PSNR"
 
 
 def result_paths(config: Config, model: str, image: str, roi: ROI) -> ResultPaths:

@@ -30,6 +30,8 @@ OTHERWISE_RECORDED = frozenset(
         "rain",
         "input_path",
         "degradation",
+        "intervention",
+        "metrics",
         "Modellist",
         "Imagelist",
         "TextImg_path",
@@ -57,7 +59,10 @@ def of_config(config: Config, roi: ROI) -> dict[str, Any]:
     decides = config.model_dump(mode="json", exclude=set(OTHERWISE_RECORDED))
     degradation = config.task_degradation
     strength: dict[str, dict[str, Any]] = {"DN": {"sigma": degradation.sigma}, "DR": {"rain": degradation.rain}}
-    return {**decides, **strength.get(config.task, {}), "roi": str(roi)}
+    intervention = str(config.intervention_source)
+    metrics = ", ".join(["psnr", *(source.name for source in config.further_metrics)])
+    chosen = {"intervention": intervention, "metrics": metrics}
+    return {**decides, **strength.get(config.task, {}), **chosen, "roi": str(roi)}
 
 
 def versions() -> dict[str, str]:

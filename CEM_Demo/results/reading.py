@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import UInt8Image, read_image
-from CEM_Demo.method.measurements import Draws
+from CEM_Demo.method.measurements import Draws, round_of
 from CEM_Demo.results.manifest import Manifest, read_manifest
 from CEM_Demo.results.mat_files import read_mat
-from CEM_Demo.results.paths import ResultPaths
+from CEM_Demo.results.paths import ResultPaths, metric_label
 from CEM_Demo.results.provenance import digest_of
 from CEM_Demo.results.sealed import WHAT_TO_DO
 
@@ -35,7 +35,8 @@ class Results:
 
     Attributes:
         origin: PSNR (dB) of the ROI without intervention.
-        rounds: the draws by the name of their round; rounds in which no block was tried are left out.
+        rounds: the draws by the name of their round, those of other metrics than PSNR as in ``ssim coarse``; rounds in
+            which no block was tried are left out.
         manifest, pictures: None where the published code wrote the results.
     """
 
@@ -66,13 +67,16 @@ def read_results(paths: ResultPaths) -> Results:
 
 
 def _read_own(paths: ResultPaths, manifest: Manifest) -> Results:
-    origin = read_mat(paths.origin)
-    if origin.shape != (1, 1) or origin.item() != manifest.origin:
-        raise InputError(f"{paths.origin} is not what was written")
+    origins = {"origin": manifest.origin}
+    origins |= {round_of("origin", name): metric.origin for name, metric in manifest.metrics.items()}
+    for name, written in origins.items():
+        origin = read_mat(paths.of_round(name), metric_label(name))
+        if origin.shape != (1, 1) or origin.item() != written:
+            raise InputError(f"{paths.of_round(name)} is not what was written")
     rounds = {}
     for name, stored in manifest.rounds.items():
         if stored.sha256:
-            values = read_mat(paths.of_round(name))
+            values = read_mat(paths.of_round(name), metric_label(name))
             _check_digest(values, stored.sha256, paths.of_round(name))
             rounds[name] = Draws(values, stored.counts_of(manifest.shape))
     pictures = Pictures(
@@ -80,7 +84,7 @@ def _read_own(paths: ResultPaths, manifest: Manifest) -> Results:
         _read_picture(paths.degraded, manifest.provenance["degraded_sha256"]),
         _read_picture(paths.restored, manifest.restored_sha256),
     )
-    return Results(origin.item(), rounds, manifest, pictures)
+    return Results(manifest.origin, rounds, manifest, pictures)
 
 
 def _read_published(paths: ResultPaths) -> Results:

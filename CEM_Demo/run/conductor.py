@@ -121,7 +121,17 @@ def _compute_group(
     restored = group.inference.baseline()
     check_output(restored, (scene.ground_truth.shape[0], scene.ground_truth.shape[1]), model)
     picture = to_picture(restored)
-    experiment = Experiment(net, group, scene, subject.grid, run.bank, run.device)
+    chosen = subject.chosen
+    experiment = Experiment(
+        net,
+        group,
+        scene,
+        subject.grid,
+        chosen.bank,
+        run.device,
+        intervention=chosen.intervention,
+        further=run.further,
+    )
     batch_size = batch_size_for(run, model, group.inference)
     fresh = experiment.fresh_measurements(restored, subject.sampling.room, batch_size, digest_of(picture))
     pictures = Pictures(scene.ground_truth, scene.degraded, picture)

@@ -10,11 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from CEM_Demo.geometry import Grid
+from CEM_Demo.geometry import ROI, Grid, mirrored
 from CEM_Demo.inference.choice import Shared
+from CEM_Demo.method.further_metrics import UNROUNDED
 from CEM_Demo.method.intervention import Intervention, NaturalPatches, Pasted
-from CEM_Demo.method.measurements import Draws, Measurements
-from CEM_Demo.method.metric import PSNR, Measure, Metric, unrounded_psnr
+from CEM_Demo.method.measurements import EFFECT_ROUNDS, Draws, MeasuredMetric, Measurements, round_of
+from CEM_Demo.method.metric import PSNR, Metric
 from CEM_Demo.method.patch_bank import PatchBank
 from CEM_Demo.method.plan import Interventions
 from CEM_Demo.tasks import Scene
@@ -32,7 +33,8 @@ class Experiment:
         bank: the patches.
         device: that computes.
         intervention: gives what stands in a block's place; None pastes patches of the bank.
-        metric: measures an ROI.
+        metric: measures an ROI, and decides how its blocks are drawn.
+        further: metrics that are measured beside it, on the same restored ROIs.
     """
 
     network: nn.Module
@@ -43,6 +45,7 @@ class Experiment:
     device: torch.device
     intervention: Intervention | None = None
     metric: Metric = PSNR
+    further: tuple[Metric, ...] = ()
 
     @property
     def natural_patches(self) -> NaturalPatches:
@@ -54,20 +57,33 @@ class Experiment:
     ) -> list[Measurements]:
         """Measure each ROI of the untouched output, 3 x sH x sW, and make room for the draws of each round."""
         untouched = restored[(None, slice(None), *self.group.around.window)]
-        origins, unrounded = self._measure(untouched), self._measure(untouched, unrounded_psnr)
+        origins, unrounded = self._measure(untouched, self.metric), self._measure(untouched, UNROUNDED)
+        further = {metric.name: self._measure(untouched, metric) for metric in self.further}
         return [
             Measurements(
                 origin=float(values[0]),
                 unrounded_origin=float(exact[0]),
                 reached=reached.reshape(self.grid.shape),
-                rounds={name: Draws.none_yet(self.grid.shape, draws) for name, draws in room.items()},
+                rounds=self._make_room(room),
                 inference=self.group.inference.kind,
                 batch_size=batch_size,
                 threads=torch.get_num_threads(),
                 restored_sha256=restored_sha256,
+                metrics={
+                    metric.name: MeasuredMetric(
+                        metric.unit, metric.higher_is_better, float(further[metric.name][number][0])
+                    )
+                    for metric in self.further
+                },
             )
-            for values, exact, reached in zip(origins, unrounded, self.group.reached, strict=True)
+            for number, (values, exact, reached) in enumerate(zip(origins, unrounded, self.group.reached, strict=True))
         ]
+
+    def _make_room(self, room: Mapping[str, int]) -> dict[str, Draws]:
+        """Make room for the draws of each round, and of each further metric in those that make effects."""
+        names = {name: draws for name, draws in room.items() if name in EFFECT_ROUNDS}
+        further = {round_of(name, metric.name): names[name] for metric in self.further for name in names}
+        return {name: Draws.none_yet(self.grid.shape, draws) for name, draws in {**room, **further}.items()}
 
     def measure(self, batch: Interventions) -> list[NDArray[np.float64]]:
         """Make the interventions of a batch, and measure each ROI: for each, N values of the metric."""
@@ -79,13 +95,35 @@ class Experiment:
 
     def measure_pasted(self, pasted: Pasted) -> list[NDArray[np.float64]]:
         """Restore N intervened inputs, and measure each ROI: for each, N values of the metric."""
-        return self._measure(self.group.inference.restore(pasted.corners, pasted.pixels))
+        return self._measure(self.group.inference.restore(pasted.corners, pasted.pixels), self.metric)
 
-    def _measure(self, restored: Tensor, measure: Measure | None = None) -> list[NDArray[np.float64]]:
+    def measure_all(self, batch: Interventions) -> list[dict[str, NDArray[np.float64]]]:
+        """Make the interventions of a batch: for each ROI, N values of each metric, by its name."""
+        pasted = self.paste(batch)
+        restored = self.group.inference.restore(pasted.corners, pasted.pixels)
+        measured = {metric.name: self._measure(restored, metric) for metric in (self.metric, *self.further)}
+        return [{name: values[number] for name, values in measured.items()} for number in range(len(self.group.rois))]
+
+    def _measure(self, restored: Tensor, metric: Metric) -> list[NDArray[np.float64]]:
         """For what the inference restores, N x 3 x h x w, the values of each ROI in it."""
         values = []
         for roi in self.group.rois:
-            truth = torch.from_numpy(np.ascontiguousarray(self.scene.ground_truth[roi.window])).permute(2, 0, 1)
+            truth = torch.from_numpy(truth_around(self.scene, roi, metric.margin)).permute(2, 0, 1)
             window = restored[(..., *roi.window_in(self.group.around))]
-            values.append((measure or self.metric.measure)(window, truth.to(restored.device)))
+            if metric.margin:
+                rows, columns = places_around(self.scene, roi, metric.margin)
+                window = restored[..., rows[:, None] - self.group.around.top, columns - self.group.around.left]
+            values.append(metric.measure(window, truth.to(restored.device)))
         return values
+
+
+def places_around(scene: Scene, roi: ROI, margin: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns of an ROI with a margin on each side, mirrored at the border of the image."""
+    height, width = scene.ground_truth.shape[:2]
+    rows = mirrored(roi.top - margin, roi.bottom + margin, height)
+    return rows, mirrored(roi.left - margin, roi.right + margin, width)
+
+
+def truth_around(scene: Scene, roi: ROI, margin: int) -> NDArray[np.uint8]:
+    """The ground truth of an ROI with a margin: h x w x 3 uint8, contiguous."""
+    return np.ascontiguousarray(scene.ground_truth[np.ix_(*places_around(scene, roi, margin))])

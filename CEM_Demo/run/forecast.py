@@ -31,7 +31,8 @@ class Forecast:
     """The work ahead for one model on ROIs of one image that share an inference.
 
     Attributes:
-        coarse, fine: interventions at most; of adaptive draws, those of the audit and all others.
+        coarse, fine: interventions at most; of adaptive draws, those of the audit and all others; where one draw on
+            each block is enough, those are the coarse ones.
         kind: dense or incremental.
         cost: multiply-adds of a mean intervention by either; None where only dense inference is possible.
         batch_size: interventions that are restored at a time.
@@ -72,7 +73,7 @@ def forecast(run: Run) -> Iterator[Forecast]:
                     model=model,
                     image=subject.name,
                     rois=shared.rois,
-                    coarse=subject.most_interventions("coarse", "audit"),
+                    coarse=subject.most_interventions("coarse", "audit", "single"),
                     fine=subject.most_interventions("fine", "adaptive"),
                     kind=shared.inference.kind,
                     cost=cost,
@@ -85,7 +86,17 @@ def forecast(run: Run) -> Iterator[Forecast]:
 
 
 def _duration(run: Run, net: nn.Module, subject: Subject, shared: Shared, batch_size: int) -> Duration:
-    experiment = Experiment(net, shared, subject.scene, subject.grid, run.bank, run.device)
+    chosen = subject.chosen
+    experiment = Experiment(
+        net,
+        shared,
+        subject.scene,
+        subject.grid,
+        chosen.bank,
+        run.device,
+        intervention=chosen.intervention,
+        further=run.further,
+    )
     return predict_seconds(experiment, *subject.sampling.typical, run.config.tol, batch_size)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -66,21 +66,24 @@ class Ledger:
     def _is_left(self, part: slice) -> bool:
         blocks, draws = self._plan.places(part)
         return any(
-            ((draws < wanted.flat[blocks]) & (draws >= of_roi.rounds[self._name].counts.flat[blocks])).any()
+            ((draws < wanted.flat[blocks]) & (draws >= of_metric.counts.flat[blocks])).any()
             for wanted, of_roi in zip(self._wanted, self._measurements, strict=True)
+            for of_metric in of_roi.draws_of(self._name).values()
         )
 
     @contextmanager
-    def saving(self) -> Iterator[Callable[[Interventions, Sequence[NDArray[np.float64]]], None]]:
+    def saving(self) -> Iterator[Callable[[Interventions, Sequence[Mapping[str, NDArray[np.float64]]]], None]]:
         """Give the function that records a batch; what is recorded is saved, also when an interruption comes."""
         began = saved = time.monotonic()
         unsaved = False
 
-        def record(batch: Interventions, measured: Sequence[NDArray[np.float64]]) -> None:
+        def record(batch: Interventions, measured: Sequence[Mapping[str, NDArray[np.float64]]]) -> None:
             nonlocal began, saved, unsaved
             now = time.monotonic()
             for wanted, of_roi, values in zip(self._wanted, self._measurements, measured, strict=True):
-                of_roi.rounds[self._name].record(batch, values, batch.draws < wanted[batch.rows, batch.columns])
+                chosen = batch.draws < wanted[batch.rows, batch.columns]
+                for metric, draws in of_roi.draws_of(self._name).items():
+                    draws.record(batch, values[metric], chosen)
                 of_roi.seconds += (now - began) / len(self._measurements)
             began, unsaved = now, True
             if now - saved > SECONDS_BETWEEN_SAVES:

@@ -18,13 +18,15 @@ from CEM_Demo.files import writing
 from CEM_Demo.geometry import ROI, Grid, grid_of
 from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.inference.checks import check_network
-from CEM_Demo.inference.choice import Shared, choose_inference
+from CEM_Demo.inference.choice import Shared
 from CEM_Demo.inference.interface import Inference
-from CEM_Demo.method.intervention import NaturalPatches
+from CEM_Demo.method.metric import Metric
 from CEM_Demo.method.patch_bank import PatchBank, load_bank
 from CEM_Demo.networks.loading import Model, resolve
 from CEM_Demo.results.paths import check_nothing_is_shared
 from CEM_Demo.results.provenance import digest_of
+from CEM_Demo.run.interventions import Chosen, bank_of, choose_intervention
+from CEM_Demo.run.metrics import choose_with_margin, load_metrics, try_metrics
 from CEM_Demo.run.sampling import Sampling, make_sampling
 from CEM_Demo.tasks import Scene, make_scene
 
@@ -39,6 +41,7 @@ class Subject:
     scene: Scene
     grid: Grid
     rois: list[ROI]
+    chosen: Chosen
     sampling: Sampling
     provenance: dict[str, Any]
 
@@ -50,13 +53,17 @@ class Subject:
 
 @dataclass(frozen=True)
 class Run:
-    """A config whose every file was found and checked; nothing is written yet."""
+    """A config whose every file was found and checked; nothing is written yet.
+
+    ``further`` are the metrics beside PSNR.
+    """
 
     config: Config
     device: torch.device
     bank: PatchBank
     subjects: list[Subject]
     models: dict[str, Model]
+    further: tuple[Metric, ...]
 
 
 def prepare(config: Config) -> Run:
@@ -75,10 +82,14 @@ def prepare(config: Config) -> Run:
     for name, image in images.items():
         _check_rois(config, image, name, name)
         _check_block(config.mask_block_size, image, name)
-    bank = load_bank(Path(config.patch_path))
-    bank_digest = bank.digest
-    subjects = [_make_subject(config, name, image, bank, bank_digest) for name, image in images.items()]
-    return Run(config, device, bank, subjects, models)
+    source = config.intervention_source
+    bank = bank_of(source, lambda: load_bank(Path(config.patch_path)), config.mask_block_size, config.seed)
+    further, of_metrics = load_metrics(config.further_metrics)
+    recorded = {"bank_sha256": bank.digest, **of_metrics}
+    subjects = [_make_subject(config, name, image, bank, recorded) for name, image in images.items()]
+    for subject in subjects:
+        try_metrics(further, subject.scene, subject.rois[0])
+    return Run(config, device, bank, subjects, models, further)
 
 
 def _check_rois(config: Config, image: UInt8Image, name: str, description: str) -> None:
@@ -106,21 +117,23 @@ def _check_writable(folder: Path) -> None:
         raise InputError(f"output_dir: you may not write into {existing}; give another output_dir")
 
 
-def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank, bank_digest: str) -> Subject:
+def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank, recorded: dict[str, Any]) -> Subject:
     scene = make_scene(config.task_degradation, image, name)
     _check_rois(config, scene.ground_truth, name, f"{name} cropped to a multiple of sr")
     grid = grid_of(scene.degraded, config.block, config.sr)
-    sampling = make_sampling(config, name, grid.shape, bank)
-    # A degradation of the user's own that fails does so here, before anything is written.
-    NaturalPatches(bank, grid.block, scene.degrade_patches)(sampling.first())
+    chosen = choose_intervention(config.intervention_source, scene, grid, bank)
+    sampling = make_sampling(config, name, grid.shape, chosen)
+    # A degradation or intervention of the user's own that fails does so here, before anything is written.
+    chosen.intervention(sampling.first())
     provenance = {
         **scene.provenance,
+        **chosen.provenance,
         "plan_sha256": sampling.digest,
         "image_sha256": digest_of(scene.ground_truth),
         "degraded_sha256": digest_of(scene.degraded),
-        "bank_sha256": bank_digest,
+        **recorded,
     }
-    return Subject(name, scene, grid, config.rois_of(name), sampling, provenance)
+    return Subject(name, scene, grid, config.rois_of(name), chosen, sampling, provenance)
 
 
 def check_networks(run: Run, pairs: Container[tuple[str, str]]) -> None:
@@ -148,8 +161,9 @@ def inferences_for(
     run: Run, net: nn.Module, subject: Subject, rois: list[ROI], kind: str | None = None
 ) -> list[Shared]:
     """A model's inferences on ROIs of an image, of a kind, or of the one that the config asks for."""
-    config, degraded = run.config, subject.scene.degraded
-    return choose_inference(net, degraded, rois, config.block, run.device, kind or config.inference)
+    config = run.config
+    kind = kind or config.inference
+    return choose_with_margin(net, subject.scene, rois, config.block, run.device, kind, run.further)
 
 
 def batch_size_for(run: Run, model: str, inference: Inference) -> int:

@@ -50,7 +50,7 @@ def run_round(
     ledger = Ledger(name, plan.up_to(wanted.max(axis=0)), wanted, measurements, save)
     with ledger.saving() as record:
         for batch in ledger.batches_left(label):
-            record(batch, experiment.measure(batch))
+            record(batch, experiment.measure_all(batch))
 
 
 def passes_to_fine(origin: float, coarse: NDArray[np.float64], tol: float) -> NDArray[np.bool_]:

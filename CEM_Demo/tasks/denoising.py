@@ -25,8 +25,11 @@ def add_noise(image: NDArray[np.uint8], random: np.random.RandomState, sigma: fl
 
 def make_scene(image: UInt8Image, sigma: float = SIGMA) -> Scene:
     """The denoising of ``image``; every pasted patch gets noise of its own, from its draw's seed."""
-    noisy = add_noise(image, np.random.RandomState(IMAGE_SEED), sigma)
-    return Scene(image, noisy, 1, partial(_noisy_patches, sigma=sigma))
+
+    def degrade_alike(edited: UInt8Image) -> UInt8Image:
+        return add_noise(edited, np.random.RandomState(IMAGE_SEED), sigma)
+
+    return Scene(image, degrade_alike(image), 1, partial(_noisy_patches, sigma=sigma), degrade_alike=degrade_alike)
 
 
 def _noisy_patches(

@@ -105,5 +105,15 @@ def make_scene(image: UInt8Image, image_name: str, kind: str = "medium") -> Scen
         above = rain.layer[rows[:, :, None], columns[:, None, :]]
         return add_rain(patches.reshape(-1, block, 3), above.reshape(-1, block, 3), rain.opacity).reshape(patches.shape)
 
-    rained = add_rain(image, rain.layer, rain.opacity)
-    return Scene(image, rained, 1, rainy_patches, {"rain_generator": GENERATOR}, pasted_clean=True)
+    def degrade_alike(edited: UInt8Image) -> UInt8Image:
+        return add_rain(edited, rain.layer, rain.opacity)
+
+    return Scene(
+        ground_truth=image,
+        degraded=degrade_alike(image),
+        scale=1,
+        degrade_patches=rainy_patches,
+        provenance={"rain_generator": GENERATOR},
+        pasted_clean=True,
+        degrade_alike=degrade_alike,
+    )

@@ -27,6 +27,8 @@ class Scene:
             they stand in the intervened input. Replacing the block of ``degraded`` by it is the intervention.
         provenance: what else than image and config decides the above, as plain values for the manifest.
         pasted_clean: whether patches enter the clean image and are degraded with it, by what depends on their place.
+        degrade_alike: degrades an edited copy of the ground truth (both H x W x 3 uint8) with the very noise or rain
+            of ``degraded``; None where there is no such thing, and edits are made on ``degraded`` itself.
     """
 
     ground_truth: UInt8Image
@@ -35,6 +37,16 @@ class Scene:
     degrade_patches: DegradePatches
     provenance: dict[str, Any] = field(default_factory=dict)
     pasted_clean: bool = False
+    degrade_alike: Callable[[UInt8Image], UInt8Image] | None = None
+
+    @property
+    def editable(self) -> UInt8Image:
+        """The image that edits of its blocks start from, H x W x 3: clean where the degradation can be repeated."""
+        return self.degraded if self.degrade_alike is None else self.ground_truth
+
+    def with_edit(self, edited: UInt8Image) -> UInt8Image:
+        """The network's input made of an edited copy of ``editable``; without an edit, it is ``degraded``."""
+        return edited if self.degrade_alike is None else self.degrade_alike(edited)
 
 
 def keep_patches(
