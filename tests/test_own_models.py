@@ -400,7 +400,7 @@ MISTAKES: list[tuple[Any, str]] = [
     ({"code": "{code}:MyNet", "output": "picture"}, "KeyError: 'picture'"),
     ({"code": "{code}:MyNet", "weights": "{folder}/none.pth"}, "there is no file"),
     ({"code": "{code}:MyNet", "weights": "{tiny}"}, "the checkpoint does not fit MyNet of"),
-    ({"weigths": "a.pth"}, "a model has no 'weigths'; did you mean weights?"),
+    ({"weigths": "a.pth"}, "a model has no key 'weigths'; did you mean weights?"),
     ({"name": "A"}, "a model needs weights or code"),
     ({"weights": "a.pth", "kwargs": {}}, "kwargs needs code beside it"),
     ({"code": "a.py:A", "weights": "a.pth", "model": "EDSR"}, "give code or model, not both"),
