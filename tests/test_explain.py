@@ -139,7 +139,7 @@ def test_a_bank_is_checked_when_it_is_made(shape: tuple[int, ...]) -> None:
         ({"task": "dn"}, "task: 'dn' is not one of SR, DN, DR, PAIR"),
         ({"task": "SR", "scale": 5}, "scale: 5 is not one of 1, 2, 3, 4, 8"),
         ({"task": "DN", "scale": 2}, "scale: must be 1 for task DN"),
-        ({"task": "DN", "sigma": 0.0}, "sigma: 0.0 is no strength of noise"),
+        ({"task": "DN", "sigma": 0.0}, "sigma: 0.0 is not a strength of noise"),
         ({"task": "DR", "rain": "hail"}, "rain: 'hail' is not one of small, medium, large, random"),
         ({"task": "PAIR"}, "inputs: task PAIR needs the folder"),
     ],

@@ -15,16 +15,16 @@ IMAGE_SEED = 0
 
 
 def add_noise(image: NDArray[np.uint8], random: np.random.RandomState, sigma: float = SIGMA) -> NDArray[np.uint8]:
-    """Add noise of standard deviation ``sigma`` (8-bit levels), clip, truncate to uint8.
+    """Add noise of standard deviation ``sigma`` (8-bit levels), clip the sum, and truncate it to uint8.
 
-    NumPy's legacy normal stream and the truncation are the published ones and decide the numbers.
+    NumPy's legacy normal stream and the truncation are those of the published code; the numbers depend on both.
     """
     noisy = image / 255 + random.normal(0, sigma / 255, image.shape)
     return (noisy.clip(0, 1) * 255).astype(np.uint8)
 
 
 def make_scene(image: UInt8Image, sigma: float = SIGMA) -> Scene:
-    """The denoising of ``image``; every pasted patch gets noise of its own, from its draw's seed."""
+    """Set up the denoising of ``image``; every pasted patch gets noise of its own, from its draw's seed."""
     noisy = add_noise(image, np.random.RandomState(IMAGE_SEED), sigma)
     return Scene(image, noisy, 1, partial(_noisy_patches, sigma=sigma))
 

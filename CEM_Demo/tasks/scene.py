@@ -25,8 +25,8 @@ class Scene:
         degrade_patches: (patches N x b x b x 3 uint8 already at the input's resolution, corners N x 2 of the
             blocks' rows and columns in input pixels, noise seeds N uint64) -> blocks N x b x b x 3 uint8 as
             they stand in the intervened input. Replacing the block of ``degraded`` by it is the intervention.
-        provenance: what else than image and config decides the above, as plain values for the manifest.
-        pasted_clean: whether patches enter the clean image and are degraded with it, by what depends on their place.
+        provenance: what decides the above besides the image and the config, as plain values for the manifest.
+        pasted_clean: whether patches enter the clean image and are degraded with it, depending on their place.
     """
 
     ground_truth: UInt8Image
@@ -40,5 +40,5 @@ class Scene:
 def keep_patches(
     patches: NDArray[np.uint8], corners: NDArray[np.integer], noise_seeds: NDArray[np.uint64]
 ) -> NDArray[np.uint8]:
-    """Patches enter the input as they are."""
+    """Let patches enter the input as they are."""
     return patches
