@@ -436,7 +436,7 @@ CHECKPOINTS: dict[str, tuple[bytes, str]] = {
     "noise": (np.random.RandomState(0).bytes(5000), "it is damaged, or of another format"),
     "image": (broken.image(), "it is damaged, or of another format"),
     "other archive": (broken.packed(patches=FEW), "it is damaged, or of another format"),
-    "whole network": (broken.saved(Tiny()), "it holds objects of conftest.Tiny, code that is never run; save the"),
+    "whole network": (broken.saved(Tiny()), "it holds objects of conftest.Tiny, which is not run; save the network's"),
     "with arguments": (broken.with_arguments(), "it holds objects of argparse.Namespace"),
     "TorchScript": (broken.scripted(), "it is a TorchScript program; save the network's state_dict()"),
     "list": (broken.saved([1, 2]), "Tiny.pth: holds no state dict"),

@@ -108,7 +108,7 @@ def _fault(path: Path, complaint: str) -> str:
     # An unsupported global, in PyTorch's words, names the code that the pickle would have run.
     objects = re.search(r"GLOBAL ([\w.]+) was not an allowed", complaint)
     if objects:
-        return f"it holds objects of {objects[1]}, code that is never run; save the network's state_dict() alone"
+        return f"it holds objects of {objects[1]}, which is not run; save the network's state_dict() alone"
     if "TorchScript" in complaint:
         return (
             "it is a TorchScript program; save the network's state_dict() instead, "
