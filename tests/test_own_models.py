@@ -200,7 +200,7 @@ def test_every_network_of_the_zoo_is_known_by_its_keys_and_shapes(entry: Any) ->
 def test_other_members_of_a_family_are_known(tmp_path: Path, net: nn.Module, scale: int, name: str | None) -> None:
     torch.save({"params_ema": net.state_dict()}, tmp_path / "mine.pth")
     if name is None:
-        with pytest.raises(InputError, match="neither the zoo nor spandrel|no network of the zoo"):
+        with pytest.raises(InputError, match="neither the zoo nor spandrel|not a network of the zoo"):
             found(str(tmp_path / "mine.pth"), "SR", scale)
         return
     model = found(str(tmp_path / "mine.pth"), "SR", scale)
@@ -288,7 +288,7 @@ def test_networks_that_are_told_a_noise_level_need_their_code(tmp_path: Path) ->
     net = nn.Module()
     net.model = plain_network(1 * 4 + 1, 1 * 4, 8, 15)
     torch.save(net.state_dict(), tmp_path / "mine.pth")
-    with pytest.raises(InputError, match="it is told a noise level"):
+    with pytest.raises(InputError, match="it needs a noise level"):
         found(str(tmp_path / "mine.pth"), "DN")
 
 
@@ -393,7 +393,7 @@ MISTAKES: list[tuple[Any, str]] = [
     ("{code}:Cropping", "for an image of (1, 3, 64, 64)"),
     ("{code}:Failing", "my_net.py, line 59: RuntimeError: not today"),
     ("{code}:Hoarding", "it gives another image each time"),
-    ("{code}:Noisy", "it draws random numbers, so its effects would be those of chance"),
+    ("{code}:Noisy", "it draws random numbers, so its effects would depend on chance"),
     ("{code}:Wordy", "it returns a str, not an image; name the image's key or number as output"),
     ({"code": "{code}:MyNet", "kwargs": {"widht": 3}}, "TypeError: MyNet.__init__() got an unexpected"),
     ({"code": "{code}:MyNet", "kwargs": {"scale": 3}, "name": "A"}, "A: its scale is 3, not 2; set sr: 3"),
