@@ -2,9 +2,9 @@
 
 ``python -m CEM_Demo.patches.cut_patches`` rewrites the bank; the program itself never runs this.
 
-The photographs, all colour, with the package that hands them out:
+All photographs are in color. The last column is the package that provides them:
 
-| name      | shows                | author, or page                               | licence       | package      |
+| name      | shows                | author, or page                               | license       | package      |
 |-----------|----------------------|-----------------------------------------------|---------------|--------------|
 | astronaut | Eileen Collins       | NASA (flic.kr/p/r9qvLn)                       | public domain | scikit-image |
 | chelsea   | a cat                | Stefan van der Walt                           | CC0           | scikit-image |
@@ -14,9 +14,9 @@ The photographs, all colour, with the package that hands them out:
 | flower    | a dahlia             | vultilion (flickr, 6056698931)                | CC BY 2.0     | scikit-learn |
 | raccoon   | a raccoon in leaves  | unnamed (public-domain-image.com, pixnio.com) | public domain | SciPy        |
 
-SciPy fetches the raccoon once over the network (``scipy.datasets.face``, needs pooch); the others lie in their
-packages (checked with scikit-image 0.26, scikit-learn 1.9). scikit-learn's README gives the dahlia's author the
-tower's name, but links vultilion's page. No patch comes from a part that a bundled test image shows.
+SciPy fetches the raccoon once over the network (``scipy.datasets.face`` needs pooch); the others lie in their packages
+(checked with scikit-image 0.26 and scikit-learn 1.9). scikit-learn's README credits the dahlia to the author of the
+tower, but links vultilion's page. No patch comes from a part that a bundled test image shows.
 
 Each photograph is cut at full and at half size: with two scales, few patches need to overlap.
 """
@@ -39,7 +39,7 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.files import reading
 from CEM_Demo.patches.sharpness import patch_sharpness
 
-# Module, function and arguments that return each photograph.
+# The module, function and arguments that load each photograph.
 LOADERS = {
     "astronaut": ("skimage.data", "astronaut"),
     "chelsea": ("skimage.data", "chelsea"),
@@ -49,7 +49,7 @@ LOADERS = {
     "flower": ("sklearn.datasets", "load_sample_image", "flower.jpg"),
     "raccoon": ("scipy.datasets", "face"),
 }
-# Name and columns of each part that is cut; the missing columns hold the bundled test images.
+# The name and columns of each part that is cut; the missing columns hold the bundled test images.
 PARTS = (
     ("astronaut", slice(None)),
     ("chelsea", slice(None)),
@@ -65,18 +65,18 @@ SUFFIXES = (".jpeg", ".jpg", ".png")
 BANK_SIZE = 10_000
 SIDE = 8
 
-# The published bank's sharpness (but for its end: two patches, 949 and 1061, lie beyond 900).
+# The sharpness of the published bank, without its end: two patches, of 949 and 1061, lie beyond 900.
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.50, 0.75, 0.95, 0.99, 1.0)
 SHARPNESS = (0, 0, 7, 20, 56, 148, 368, 543, 900)
 
-# Smallest distance (pixels, along rows or columns) of two patches of a photograph: apart where the photographs
-# allow it, overlapping where patches are scarce (the very sharp ones, and different ones of no sharpness at all).
+# The smallest distance (pixels, along rows or columns) of two patches of a photograph. They lie apart if the
+# photographs allow it, and overlap where patches are scarce: very sharp ones, and different ones of no sharpness.
 SPACINGS = (SIDE, SIDE * 3 // 4, SIDE // 2, SIDE // 4)
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Every patch that could be cut. Parallel int64 arrays, one value per patch."""
+    """Every patch that could be cut, in parallel int64 arrays with one value per patch."""
 
     photograph: NDArray[np.int64]
     row: NDArray[np.int64]
@@ -85,7 +85,7 @@ class Candidates:
 
 
 def load_photograph(name: str) -> NDArray[np.uint8]:
-    """One photograph of the table above, height x width x 3, uint8, RGB."""
+    """Load one photograph of the table above, height x width x 3, uint8, RGB."""
     module, function, *arguments = LOADERS[name]
     try:
         return np.asarray(getattr(import_module(module), function)(*arguments), np.uint8)
@@ -97,12 +97,12 @@ def load_photograph(name: str) -> NDArray[np.uint8]:
 
 
 def default_photographs() -> list[NDArray[np.uint8]]:
-    """The parts of the photographs of the table above, height x width x 3, uint8, RGB."""
+    """Load the parts of the photographs of the table above, height x width x 3, uint8, RGB."""
     return [load_photograph(name)[:, columns] for name, columns in PARTS]
 
 
 def folder_photographs(folder: Path) -> list[NDArray[np.uint8]]:
-    """The colour photographs of a folder in order of name, height x width x 3, uint8, RGB."""
+    """Load the color photographs of a folder in order of name, height x width x 3, uint8, RGB."""
     if not folder.is_dir():
         raise InputError(f"--photographs {folder}: no such folder")
     photographs = []
@@ -117,21 +117,21 @@ def folder_photographs(folder: Path) -> list[NDArray[np.uint8]]:
 
 
 def with_half_sizes(photographs: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.uint8]]:
-    """The photographs (height x width x 3, uint8, RGB), then each at half its size (Lanczos), if a patch fits."""
+    """Add each photograph (height x width x 3, uint8, RGB) at half its size (Lanczos), if a patch fits."""
     images = [Image.fromarray(photograph) for photograph in photographs if min(photograph.shape[:2]) >= 2 * SIDE]
     halves = [image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS) for image in images]
     return [*photographs, *(np.array(half) for half in halves)]
 
 
 def sharpness_map(photograph: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Sharpness of the patch that starts at each pixel: (height - 7) x (width - 7), int64."""
+    """Measure the sharpness of the patch that starts at each pixel: (height - 7) x (width - 7), int64."""
     windows = sliding_window_view(photograph, (SIDE, SIDE), axis=(0, 1)).transpose(0, 1, 3, 4, 2)
     # One row of windows at a time: all of them at once would be 64 copies of the photograph.
     return np.stack([patch_sharpness(row) for row in windows])
 
 
 def find_candidates(photographs: Sequence[NDArray[np.uint8]]) -> Candidates:
-    """Every position of every photograph."""
+    """List every position of every photograph."""
     columns: list[list[NDArray[np.int64]]] = []
     for index, photograph in enumerate(photographs):
         sharpness = sharpness_map(photograph)
@@ -141,13 +141,13 @@ def find_candidates(photographs: Sequence[NDArray[np.uint8]]) -> Candidates:
 
 
 def wanted_per_level() -> NDArray[np.int64]:
-    """How many patches of each sharpness the bank holds, from 0 up: the published quantiles, interpolated."""
+    """Count the wanted patches of each sharpness, from 0 up, by interpolating the published quantiles."""
     ranks = (np.arange(BANK_SIZE) + 0.5) / BANK_SIZE
     return np.bincount(np.rint(np.interp(ranks, QUANTILES, SHARPNESS)).astype(np.int64))
 
 
 def draw_order(candidates: Candidates, seed: int) -> NDArray[np.int64]:
-    """Indices by sharpness; within one sharpness at random, the photographs taking turns."""
+    """Order the indices by sharpness; within one sharpness the order is random, and the photographs take turns."""
     chance = np.random.default_rng(seed).random(candidates.sharpness.size)
     order = np.lexsort((chance, candidates.photograph, candidates.sharpness))
     group = candidates.sharpness[order] * (candidates.photograph.max() + 1) + candidates.photograph[order]
@@ -166,7 +166,7 @@ class Picker:
         self.taken: list[int] = []
 
     def cut(self, index: int) -> NDArray[np.uint8]:
-        """The pixels of one candidate, 8 x 8 x 3, uint8, RGB."""
+        """Cut out the pixels of one candidate, 8 x 8 x 3, uint8, RGB."""
         row, column = self.candidates.row[index], self.candidates.column[index]
         photograph = self.photographs[self.candidates.photograph[index]]
         patch: NDArray[np.uint8] = photograph[row : row + SIDE, column : column + SIDE]
@@ -186,7 +186,7 @@ class Picker:
         return True
 
     def take(self, indices: NDArray[np.int64], wanted: int) -> int:
-        """Take up to ``wanted`` of the candidates ``indices``, as far apart as possible; return how many lack."""
+        """Take up to ``wanted`` of the candidates ``indices``, as far apart as possible; return how many are missing."""
         for spacing in SPACINGS:
             for index in indices:
                 if wanted == 0:
@@ -196,9 +196,9 @@ class Picker:
 
 
 def cut_patches(photographs: Sequence[NDArray[np.uint8]], seed: int) -> NDArray[np.uint8]:
-    """10,000 different patches, 10,000 x 8 x 8 x 3, uint8, RGB, by sharpness, then by position.
+    """Cut 10,000 different patches, 10,000 x 8 x 8 x 3, uint8, RGB, ordered by sharpness and position.
 
-    Position is photograph (all at full size, then all at half), row, column. Raises InputError where the
+    The position is photograph (all at full size, then all at half), row, column. It raises InputError if the
     photographs hold too few patches.
     """
     photographs = with_half_sizes(photographs)
@@ -209,18 +209,18 @@ def cut_patches(photographs: Sequence[NDArray[np.uint8]], seed: int) -> NDArray[
     picker = Picker(photographs, candidates)
     lacking = 0
     for level in reversed(range(wanted.size)):
-        # What a level cannot give is asked of the next softer one, so that the bank is always full.
+        # What one level lacks is taken from the next softer one, so that the bank is always full.
         start, stop = np.searchsorted(ordered, (level, level + 1))
         lacking = picker.take(order[start:stop], int(wanted[level]) + lacking)
     if lacking:
         raise InputError(f"--photographs: {lacking} of {BANK_SIZE} patches cannot be cut; add photographs")
-    # Candidates stand in order of position, so their index breaks ties of sharpness.
+    # Candidates are in order of position, so their index breaks ties of sharpness.
     by_sharpness = sorted(picker.taken, key=lambda index: (candidates.sharpness[index], index))
     return np.stack([picker.cut(index) for index in by_sharpness])
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="Cut the bundled bank of natural patches.")
     parser.add_argument("--photographs", type=Path, help="folder of RGB photographs (default: the ones in LOADERS)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw (default: %(default)s)")
@@ -229,7 +229,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Cut, write, and print the sharpness quantiles reached; the exit code."""
+    """Cut the bank, write it, print its quantiles of sharpness, and return the exit code."""
     options = parse_arguments(arguments)
     try:
         chosen = options.photographs

@@ -1,4 +1,4 @@
-"""The manifest of a result: what it was computed from and how far it is, typed, numbered and sealed."""
+"""The manifest of a result: what it was computed from and what is done, typed, versioned and sealed."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class StoredRound(BaseModel):
     """What is on disk of one round of draws.
 
     Attributes:
-        draws: of each block, at most; part of the name of its file.
-        counts: how many draws each block has, as runs in row-major order: ``3x40 0x8``, three draws on each of 40
+        draws: the most draws of a block; part of the name of its file.
+        counts: how many draws each block has, as runs in row-major order: ``3x40 0x8`` means three draws on each of 40
             blocks, then none on 8.
-        sha256: digest of the values in its file; empty before there is one.
+        sha256: digest of the values in its file; empty before there is a file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -36,7 +36,7 @@ class StoredRound(BaseModel):
     sha256: str = ""
 
     def counts_of(self, shape: tuple[int, int]) -> NDArray[np.int64]:
-        """Rows x columns, how many draws each block has.
+        """Give rows x columns, how many draws each block has.
 
         Raises:
             ValueError: the runs do not add up to the blocks.
@@ -54,16 +54,16 @@ class Manifest(BaseModel):
     """What vouches for the other files of one model on one ROI of an image.
 
     Attributes:
-        format: number of this layout.
+        format: number of this file format.
         provenance: all that decides the numbers.
         rois: the ROIs of the image that the run was asked for; they may share batches.
         inference, batch_size, threads, origin, unrounded_origin, restored_sha256: see
             :class:`~CEM_Demo.method.measurements.Measurements`.
         reach: a string for each row of blocks; 0 marks blocks that cannot reach the ROI.
-        rounds: by their names.
+        rounds: what is on disk of each round, by its name.
         finished: whether all rounds are done.
-        wall_seconds: computing time.
-        seal: digest of all the above but the time.
+        wall_seconds: the time that was spent computing.
+        seal: digest of all the above except the time.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -95,7 +95,7 @@ class Manifest(BaseModel):
 
     @property
     def draws(self) -> dict[str, int]:
-        """Of each block in each round, at most."""
+        """The most draws of a block in each round."""
         return {name: stored.draws for name, stored in self.rounds.items()}
 
     @property
@@ -104,7 +104,7 @@ class Manifest(BaseModel):
         return any(stored.sha256 for stored in self.rounds.values())
 
     def to_bytes(self) -> bytes:
-        """The text of the file, sealed."""
+        """Give the bytes of the file, with the seal."""
         content = self.model_dump(mode="json", exclude={"seal"})
         content["seal"] = _seal(content)
         return (json.dumps(content, indent=2) + "\n").encode()
@@ -116,10 +116,10 @@ def reach_rows(reached: NDArray[np.bool_]) -> list[str]:
 
 
 def read_manifest(paths: ResultPaths) -> Manifest | None:
-    """Read the manifest of a model's results on an ROI of an image; None where there is none.
+    """Read the manifest of a model's results on an ROI of an image; None if there is none.
 
     Raises:
-        InputError: it is damaged, was edited, or is of another format.
+        InputError: it is damaged or edited, or has another format.
     """
     try:
         content = json.loads(paths.manifest.read_text(encoding="utf-8"))
@@ -140,6 +140,6 @@ def read_manifest(paths: ResultPaths) -> Manifest | None:
 
 
 def _seal(content: dict[str, Any]) -> str:
-    """SHA-256 of all that a manifest says, but of the time it took."""
+    """Compute the SHA-256 of all that a manifest says, except the time."""
     sealed = {key: value for key, value in content.items() if key != "wall_seconds"}
     return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()

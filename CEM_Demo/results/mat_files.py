@@ -12,8 +12,8 @@ from scipy.io import loadmat, savemat
 
 from CEM_Demo.errors import InputError
 
-# A .mat file begins with 116 bytes of text. SciPy puts the date there, which would make equal arrays unequal files; the
-# digest of all that follows is of more use, since SciPy's reader can crash the whole process on a damaged file.
+# A .mat file begins with 116 bytes of text. SciPy puts the date there, so that equal arrays give different files.
+# The digest of all that follows is more useful, since SciPy's reader can crash the whole process on a damaged file.
 MAT_TEXT_BYTES = 116
 MAT_TEXT = b"MATLAB 5.0 MAT-file, Causal Effect Map, SHA-256 "
 
@@ -31,9 +31,9 @@ def read_mat(path: Path) -> NDArray[np.float64]:
         text, body = content[:MAT_TEXT_BYTES], content[MAT_TEXT_BYTES:]
         if text.startswith(MAT_TEXT) and text != _mat_text(body):
             raise ValueError("the digest differs")
-        # In the order of the file: a mean over another order in memory has other last digits.
+        # This keeps the order of the file: in another order in memory, a mean has other last digits.
         return np.asarray(loadmat(BytesIO(content))["PSNR"], dtype=np.float64)
-    except Exception as error:  # SciPy's reader raises whatever a damaged file leads it to.
+    except Exception as error:  # SciPy's reader may raise anything on a damaged file
         raise InputError(f"{path} is damaged") from error
 
 

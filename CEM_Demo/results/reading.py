@@ -1,4 +1,4 @@
-"""Finished results, read back from disk: this project's own, or those of the published code."""
+"""Read finished results back from disk: this project's own, or those of the published code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Results:
     Attributes:
         origin: PSNR (dB) of the ROI without intervention.
         rounds: the draws by the name of their round; rounds in which no block was tried are left out.
-        manifest, pictures: None where the published code wrote the results.
+        manifest, pictures: None if the published code wrote the results.
     """
 
     origin: float
@@ -45,7 +45,7 @@ class Results:
 
 
 def read_results(paths: ResultPaths) -> Results:
-    """Read what a run, or the published code, wrote; the former is what was written, to the bit.
+    """Read what a run or the published code wrote; what a run wrote is verified to the bit.
 
     Raises:
         InputError: files are missing, damaged or unfinished.
