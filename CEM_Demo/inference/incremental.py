@@ -42,8 +42,8 @@ ALIVE_AT_A_TIME = 3
 class IncrementalInference:
     """Restores the ROI of intervened images from the baseline's activations and the changes to them.
 
-# How many tensors of the largest size are alive at a time: a step's input, the window of it, its output.
-    in advance, but it is run only when an output is asked for.
+    The outputs equal those of dense inference to rounding. The network is exported at once, since its cost must be
+    known in advance, but it is run only when an output is asked for.
     """
 
     kind = "incremental"

@@ -147,7 +147,7 @@ def wanted_per_level() -> NDArray[np.int64]:
 
 
 def draw_order(candidates: Candidates, seed: int) -> NDArray[np.int64]:
-    """Order the indices by sharpness; within one sharpness the order is random, and the photographs take turns."""
+    """Order the indices by sharpness; within one, the order is random and the photographs take turns."""
     chance = np.random.default_rng(seed).random(candidates.sharpness.size)
     order = np.lexsort((chance, candidates.photograph, candidates.sharpness))
     group = candidates.sharpness[order] * (candidates.photograph.max() + 1) + candidates.photograph[order]
@@ -186,7 +186,7 @@ class Picker:
         return True
 
     def take(self, indices: NDArray[np.int64], wanted: int) -> int:
-        """Take up to ``wanted`` of the candidates ``indices``, as far apart as possible; return how many are missing."""
+        """Take up to ``wanted`` candidates of ``indices``, as far apart as possible; return how many are lacking."""
         for spacing in SPACINGS:
             for index in indices:
                 if wanted == 0:
