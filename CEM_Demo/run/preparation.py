@@ -1,4 +1,4 @@
-"""Before anything is computed: find and check all that a config names, and forecast the work."""
+"""Find and check all that a config names, before anything is computed."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class Subject:
     provenance: dict[str, Any]
 
     def most_interventions(self, *rounds: str) -> int:
-        """How many interventions the named rounds make at most."""
+        """Count the most interventions that the named rounds can make."""
         blocks = self.grid.shape[0] * self.grid.shape[1]
         return blocks * sum(draws for name, draws in self.sampling.room.items() if name in rounds)
 
 
 @dataclass(frozen=True)
 class Run:
-    """A config whose every file was found and checked; nothing is written yet."""
+    """A config of which every file was found and checked; nothing is written yet."""
 
     config: Config
     device: torch.device
@@ -63,8 +63,8 @@ def prepare(config: Config) -> Run:
     """Find and check all that a config names.
 
     Raises:
-        InputError: a missing model, checkpoint, image or patch bank; an ROI outside an image; a block larger than one;
-            no such device; results that cannot be written, or not apart from each other.
+        InputError: a model, checkpoint, image, patch bank or device is missing; an ROI reaches out of an image; a block
+            is larger than an image; or results cannot be written, or would share a file.
     """
     check_nothing_is_shared(config)
     _check_writable(Path(config.output_dir))
@@ -111,7 +111,7 @@ def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank,
     _check_rois(config, scene.ground_truth, name, f"{name} cropped to a multiple of sr")
     grid = grid_of(scene.degraded, config.block, config.sr)
     sampling = make_sampling(config, name, grid.shape, bank)
-    # A degradation of the user's own that fails does so here, before anything is written.
+    # If a degradation of the user's own fails, it fails here, before anything is written.
     NaturalPatches(bank, grid.block, scene.degrade_patches)(sampling.first())
     provenance = {
         **scene.provenance,
@@ -124,7 +124,7 @@ def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank,
 
 
 def check_networks(run: Run, pairs: Container[tuple[str, str]]) -> None:
-    """Try the networks on a corner of the images of all ``pairs`` (model, image): what fails is known at once.
+    """Try the networks on a corner of the images of all ``pairs`` (model, image), to find failures at once.
 
     Raises:
         InputError: a checkpoint does not fit its network, or a network does not restore an image.
@@ -138,7 +138,7 @@ def check_networks(run: Run, pairs: Container[tuple[str, str]]) -> None:
 
 
 def try_network(run: Run, net: nn.Module, model: str, subject: Subject) -> None:
-    # A corner shows what is wrong; of a huge image the whole would take long, and more memory than the run.
+    # A corner shows what is wrong; the whole of a huge image would take long, and more memory than the run.
     corner = subject.scene.degraded[:TRIAL_SIDE, :TRIAL_SIDE]
     height, width = (side * subject.scene.scale for side in corner.shape[:2])
     check_network(net, corner, (height, width), run.device, model)
@@ -147,12 +147,12 @@ def try_network(run: Run, net: nn.Module, model: str, subject: Subject) -> None:
 def inferences_for(
     run: Run, net: nn.Module, subject: Subject, rois: list[ROI], kind: str | None = None
 ) -> list[Shared]:
-    """A model's inferences on ROIs of an image, of a kind, or of the one that the config asks for."""
+    """Build a model's inferences on ROIs of an image, of ``kind`` or else of the kind that the config asks for."""
     config, degraded = run.config, subject.scene.degraded
     return choose_inference(net, degraded, rois, config.block, run.device, kind or config.inference)
 
 
 def batch_size_for(run: Run, model: str, inference: Inference) -> int:
-    """Interventions that are restored at a time: what the config says, or what the inference takes well."""
+    """Choose how many interventions are restored at a time: what the config says, or what suits the inference."""
     chosen = run.config.batch_size_dict.get(model, run.config.batch_size)
     return chosen or inference.automatic_batch_size()
