@@ -249,7 +249,7 @@ def test_the_script_killed_or_interrupted_goes_on(tmp_path: Path) -> None:
         code, printed = signal_in(stage, start(config, killed), signal.SIGINT)
         assert code == 130
         assert "Traceback" not in printed
-        assert printed.splitlines()[-1] == "interrupted; start again with load_previous: 1 to go on"
+        assert printed.splitlines()[-1] == "interrupted; start again with load_previous: 1 to continue"
         assert not list(killed.rglob("*.part"))
     for output in (killed, tmp_path / "whole"):
         process = start(config, output)
