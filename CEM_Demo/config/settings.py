@@ -18,7 +18,7 @@ Draws = Annotated[int, Field(gt=0, le=100_000)]
 
 CoarseDraws = Annotated[Draws, Field(description="interventions on every block in the coarse stage")]
 FineDraws = Annotated[Draws, Field(description="interventions on every block that passes to the fine stage")]
-Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False, description="smaller effects, in dB, count as zero")]
+Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False, description="dB below which an effect counts as zero")]
 Seed = Annotated[NotNegative, Field(description="seed of the draws of patches and of their noise (default 0)")]
 AllowRandom = Annotated[
     Literal[0, 1] | bool,
