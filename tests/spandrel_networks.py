@@ -15,10 +15,10 @@ class Registered:
     """A class of ``spandrel.architectures``.
 
     Attributes:
-        arguments: of the class.
+        arguments: arguments of the class.
         scale: output side over input side.
         multiple: the sides that it takes are multiples of this; ``square`` if height and width must be the same.
-        line: what a run ends with, where there can be no map.
+        line: what a run ends with if there can be no map.
         slow: whether it takes more than a few seconds.
     """
 

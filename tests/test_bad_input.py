@@ -1,4 +1,4 @@
-"""Whatever is wrong with what the user gives: one line that says what and how to mend it, and nothing is written."""
+"""Whatever is wrong with the user's input, one line says what it is and how to fix it, and nothing is written."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Refused = Callable[..., None]
 
 @pytest.fixture
 def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
-    """A check that a run of ``config.yml`` ends with one line that holds some words, and writes nothing."""
+    """Give a check that a run of ``config.yml`` ends with one line that holds some words, and writes nothing."""
     monkeypatch.chdir(tmp_path)
 
     def check(*expected: str, script: str = CALCULATION, words: tuple[str, ...] = ()) -> None:

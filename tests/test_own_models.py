@@ -133,7 +133,7 @@ def convolution(inputs, outputs):
 
 @pytest.fixture
 def my_net(tmp_path: Path) -> Path:
-    """A user's file that imports its neighbour."""
+    """Write a user's file that imports the file beside it."""
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "my_layers.py").write_text(MY_LAYERS)
@@ -281,7 +281,7 @@ def test_what_only_spandrel_knows_is_run_without_clamping(tmp_path: Path) -> Non
 
 
 def test_networks_that_are_told_a_noise_level_need_their_code(tmp_path: Path) -> None:
-    """Spandrel takes a grey FFDNet for a DnCNN, and gives both 15/255."""
+    """Spandrel mistakes a gray FFDNet for a DnCNN, and gives both 15/255."""
     pytest.importorskip("spandrel")
     from CEM_Demo.ModelZoo.NN.dncnn import plain_network
 
