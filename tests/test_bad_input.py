@@ -452,7 +452,7 @@ CHECKPOINTS: dict[str, tuple[bytes, str]] = {
     "missing key": (broken.saved(broken.state_dict(last__bias=None)), "Tiny.pth): missing: last.bias; give it"),
     "extra key": (broken.saved(broken.state_dict(extra=NAN)), "unknown: extra; give it the weights of this"),
     "misshapen": (broken.saved(broken.state_dict(last__bias=torch.zeros(7))), "of another shape: last.bias"),
-    "NaN": (broken.saved(broken.state_dict(last__bias=NAN)), "holds NaN: last.bias; take one from before"),
+    "NaN": (broken.saved(broken.state_dict(last__bias=NAN)), "holds NaN: last.bias; use one saved before"),
     "infinite": (broken.saved(broken.state_dict(last__bias=NAN.fill_(np.inf))), "returns NaN or infinite values"),
     "whole numbers": (broken.saved(broken.state_dict(last__bias=torch.ones(3, dtype=int))), "quantized or sparse"),
     "sparse": (broken.saved(broken.state_dict(last__bias=torch.ones(3).to_sparse())), "quantized or sparse: last.bias"),

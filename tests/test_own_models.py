@@ -295,7 +295,7 @@ def test_networks_that_are_told_a_noise_level_need_their_code(tmp_path: Path) ->
 def test_without_spandrel_the_way_on_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "spandrel", None)
     torch.save(nn.Linear(2, 3).state_dict(), tmp_path / "mine.pth")
-    with pytest.raises(InputError, match="pip install spandrel makes more known, or give its code"):
+    with pytest.raises(InputError, match="to recognize more networks, pip install spandrel, or give its code"):
         found(str(tmp_path / "mine.pth"))
 
 
