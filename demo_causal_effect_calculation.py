@@ -39,13 +39,13 @@ def work(config: Config, arguments: argparse.Namespace) -> None:
 
 
 def memory_of(ahead: Forecast) -> str:
-    """The predicted peaks."""
+    """Write the predicted peaks of memory."""
     host = f"peak memory about {ahead.memory_bytes / 2**30:.2f} GiB (host)"
     return host if ahead.device_bytes is None else f"{host}, {ahead.device_bytes / 2**30:.2f} GiB (GPU)"
 
 
 def work_of(cost: Cost | None) -> str:
-    """The predicted work by either inference."""
+    """Write the predicted work by either inference."""
     if cost is None:
         return ""
     dense, incremental = (multiply_adds / 1e6 for multiply_adds in (cost.dense, cost.incremental))

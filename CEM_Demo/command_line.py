@@ -1,4 +1,4 @@
-"""What both scripts share: arguments, and one line instead of a traceback for a user's mistake."""
+"""Parse the scripts' arguments, and print one line instead of a traceback for a user's mistake."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from CEM_Demo.tasks.pairing import find_scale
 
 
 def make_parser(description: str) -> argparse.ArgumentParser:
-    """A parser with ``--config`` and ``--set``, and the config's keys in its help."""
+    """Make a parser with ``--config`` and ``--set``, whose help lists the config's keys."""
     parser = argparse.ArgumentParser(
         description=description,
         epilog=f"config keys:\n{keys_help()}",
@@ -31,7 +31,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 
 
 def read_config(path: Path, overrides: Iterable[str] = ()) -> Config:
-    """Read a config; where task PAIR leaves out ``sr``, it is that of the first pair of images.
+    """Read a config; if task PAIR leaves out ``sr``, the first pair of images gives it.
 
     Raises:
         InputError: see :func:`~CEM_Demo.config.loading.load_config`.
@@ -48,13 +48,13 @@ def run_script(parser: argparse.ArgumentParser, work: Callable[[Config, argparse
     """Parse, work, and return the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
     arguments = parser.parse_args()
     for stream in (sys.stdout, sys.stderr):
-        # Names of images may hold what the terminal's, or a pipe's, encoding does not.
+        # Names of images may hold characters that the encoding of the terminal or a pipe lacks.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
         return exit_code(lambda: work(read_config(arguments.config, arguments.set), arguments))
     except KeyboardInterrupt:
-        print("interrupted; start again with load_previous: 1 to go on", file=sys.stderr)
+        print("interrupted; start again with load_previous: 1 to continue", file=sys.stderr)
         return 130
 
 
@@ -84,5 +84,5 @@ def _printed_log() -> Iterator[None]:
 
 
 def one_line(text: str) -> str:
-    """The text without what would break the line or steer the terminal: file names and keys are the user's."""
+    """Remove what would break the line or control the terminal: file names and keys come from the user."""
     return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""The device that runs the networks, set to plain float32 arithmetic."""
+"""Pick the device that runs the networks, and set it to plain float32 arithmetic."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ DEVICES = "auto, cuda, cuda:1, mps, cpu"
 
 
 def check_device_name(name: str) -> str:
-    """The name, if it is auto or that of a device, there or not; CUDA's may be numbered.
+    """Check that a name is auto or a kind of device, present or not, and give it back; CUDA's may be numbered.
 
     Raises:
-        ValueError: it is not.
+        ValueError: it is neither.
     """
     if not re.fullmatch(r"auto|mps|cpu|cuda(:[0-9]{1,3})?", name):
-        raise ValueError(f"{reprlib.repr(name)} is no device; write one of {DEVICES}")
+        raise ValueError(f"{reprlib.repr(name)} is not a device; write one of {DEVICES}")
     return name
 
 
 def pick_device(name: str) -> torch.device:
-    """The device of a config's ``device`` key; ``auto`` takes the first there is of cuda, mps, cpu.
+    """Pick the device of a config's ``device`` key; ``auto`` takes the first available of cuda, mps, cpu.
 
     Raises:
-        InputError: there is no such device here, or the name is none.
+        InputError: there is no such device here, or the name is not that of a device.
     """
     try:
         kind, _, number = check_device_name(name).partition(":")
@@ -68,14 +68,14 @@ def exact_arithmetic() -> Iterator[None]:
 
 
 def describe_device(device: torch.device) -> str:
-    """What computes: the kind of device, and the model of GPU or the instructions of the CPU it has kernels for."""
+    """Describe a device: its kind, and the model of the GPU or the CPU instructions that its kernels use."""
     details = {"cuda": torch.cuda.get_device_name, "cpu": lambda _: torch.backends.cpu.get_cpu_capability()}
     return f"{device.type} ({details[device.type](device)})" if device.type in details else device.type
 
 
 @contextmanager
 def cpu_threads(count: int) -> Iterator[None]:
-    """Compute with ``count`` threads: sums are split by them, so their number can move the last digits."""
+    """Compute with ``count`` threads; they split sums, so their number can change the last digits."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

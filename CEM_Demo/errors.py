@@ -1,4 +1,4 @@
-"""The one kind of error that a user can mend."""
+"""The one kind of error that a user can fix."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from contextlib import contextmanager
 class InputError(ValueError):
     """Something the user gave is wrong: a config key, a file, a name.
 
-    The message is one line that names the key or file, says what is wrong and what the nearest fix
-    is. The scripts print it and exit with code 2; any other exception is a bug and keeps its traceback.
+    The message is one line that names the key or file and says what is wrong and what the nearest
+    fix is. The scripts print it and exit with code 2; any other exception is a bug and keeps its traceback.
     """
 
 
 @contextmanager
 def about(what: str) -> Iterator[None]:
-    """Say of every InputError what it is about.
+    """Put ``what`` before the message of every InputError, to say what it is about.
 
     Raises:
-        InputError: one came from within.
+        InputError: the block raised one.
     """
     try:
         yield
@@ -27,14 +27,14 @@ def about(what: str) -> Iterator[None]:
         raise InputError(f"{what}: {error}") from error
 
 
-# Of another library's message; some are pages long.
+# The messages of some libraries are pages long.
 LONGEST_MESSAGE = 300
 
 
 def brief(error: BaseException) -> str:
-    """What an exception of anybody's code says, in one line that is not too long.
+    """Give the message of any exception in one line that is not too long.
 
-    Of a TorchScript error, the last line alone: those before it quote the program.
+    A TorchScript error gives only its last line: those before it quote the program.
     """
     lines = str(error).strip().splitlines()
     line = lines[-1] if lines and "TorchScript" in lines[0] else " ".join(lines)

@@ -1,4 +1,4 @@
-"""Causal effect maps from Python: a network, an image and an ROI in, arrays and a figure out; no files.
+"""Compute causal effect maps from Python: a network, an image and an ROI give arrays and a figure, without files.
 
 >>> from pathlib import Path
 >>> from CEM_Demo.explain import Settings, explain
@@ -66,8 +66,8 @@ class Explanation:
         block: side of a block in full-resolution pixels.
         scene: ground truth and degraded image.
         task: SR, DN, DR or PAIR.
-        restored: what the network makes of the untouched input, sH x sW x 3 uint8 RGB.
-        model: class of the network; names it in figures.
+        restored: the network's output for the untouched input, sH x sW x 3 uint8 RGB.
+        model: class of the network, its name in figures.
         image: name of the image.
     """
 
@@ -140,7 +140,7 @@ class Explanation:
 
     @property
     def panel(self) -> Panel:
-        """What figures show of it."""
+        """What figures show of this explanation."""
         return Panel(
             model=self.model,
             image=self.image,
@@ -173,7 +173,7 @@ def compare_figure(explanations: Sequence[Explanation], layout: str = "compariso
     Raises:
         InputError: the ROIs or images differ, or the layout or style is not known.
     """
-    # Who wants numbers need not load Matplotlib.
+    # Users who only want numbers need not load Matplotlib.
     from CEM_Demo.figure.layouts import draw_figures
     from CEM_Demo.figure.style import Style
 
@@ -196,7 +196,7 @@ def explain(
     settings: Settings = DEFAULT,
     image_name: str = "image",
 ) -> Explanation:
-    """The causal effect map of one ROI; see :func:`explain_rois`."""
+    """Compute the causal effect map of one ROI; see :func:`explain_rois`."""
     return explain_rois(network, image, [roi], degradation, settings, image_name)[0]
 
 
@@ -209,27 +209,27 @@ def explain_rois(
     settings: Settings = DEFAULT,
     image_name: str = "image",
 ) -> list[Explanation]:
-    """The causal effect maps of several ROIs, which share the work.
+    """Compute the causal effect maps of several ROIs, which share the work.
 
     Args:
-        network: maps N x C x H x W (float32 RGB, or grey) to images, or to a list, tuple or dictionary whose last
+        network: maps N x C x H x W (float32 RGB, or gray) to images, or to a list, tuple or dictionary whose last
             element they are; what it needs is probed, see :func:`~CEM_Demo.networks.fitting.prepare_network`.
         image: ground truth, H x W x 3 uint8 RGB; it is degraded as ``degradation`` says.
         rois: in pixels of ``image``.
         degradation: the task and its strength.
         settings: how blocks are tried.
-        image_name: the draws and the rain depend on it, as they do on the file's name in a run from a config.
+        image_name: the draws and the rain depend on it, as on the file's name in a run from a config.
 
     Raises:
-        InputError: an argument is of the wrong kind, an ROI reaches out of the image, the block is no multiple of the
-            scale, or the network returns something else than an image of the right size.
+        InputError: an argument is of the wrong kind, an ROI reaches out of the image, the block is not a multiple of
+            the scale, or the network returns something other than an image of the right size.
     """
     _check_image(image)
     scene = make_scene(degradation, image, image_name)
     height, width = scene.ground_truth.shape[:2]
     _check_rois(rois, height, width)
     if settings.block % scene.scale:
-        raise InputError(f"block {settings.block} is no multiple of the scale {scene.scale}")
+        raise InputError(f"block {settings.block} is not a multiple of the scale {scene.scale}")
     if settings.block > min(height, width):
         raise InputError(f"block {settings.block} is larger than the image of {width} x {height} pixels; try 8")
     device = pick_device(settings.device)
@@ -276,9 +276,9 @@ def _bank(settings: Settings) -> PatchBank:
 
 def _check_image(image: UInt8Image) -> None:
     if not isinstance(image, np.ndarray):
-        raise InputError(f"image: a {type(image).__name__}, not a NumPy array; read_image(path) gives one")
+        raise InputError(f"image: it is a {type(image).__name__}, not a NumPy array; read_image(path) gives one")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise InputError(f"image: {image.dtype} {image.shape}, not RGB of 8 bits, uint8 (H, W, 3)")
+        raise InputError(f"image: it is {image.dtype} {image.shape}, not RGB of 8 bits, uint8 (H, W, 3)")
 
 
 def _check_rois(rois: Sequence[ROI], height: int, width: int) -> None:

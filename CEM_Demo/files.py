@@ -1,4 +1,4 @@
-"""Files that are either whole or not there, and folders that one process writes at a time."""
+"""Write files that are either whole or not there, in folders that one process writes at a time."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ LOCK = ".lock"
 
 @contextmanager
 def write_atomically(path: Path, scratch: Path | None = None) -> Iterator[IO[bytes]]:
-    """A binary file that takes the place of ``path`` when the block ends, and leaves no trace if it fails.
+    """Open a binary file that replaces ``path`` when the block ends, and leaves no trace if the block fails.
 
-    The bytes are on disk before the name is: a process killed at any moment leaves the old file or the new one, and
-    at worst a hidden ``.part`` file, which :func:`remove_leftovers` takes away. That one lies in ``scratch``, a folder
-    of the same file system, or beside ``path``.
+    The bytes are on disk before the name is. A process killed at any moment leaves the old file or the new one, and at
+    worst a hidden ``.part`` file, which :func:`remove_leftovers` removes. That file lies in ``scratch``, a folder of
+    the same file system, or else beside ``path``.
 
     Raises:
-        InputError: the disk is full, the folder is read-only or the like.
+        InputError: for example, the disk is full or the folder is read-only.
     """
     with writing(path):
         scratch = scratch or path.parent
@@ -37,7 +37,7 @@ def write_atomically(path: Path, scratch: Path | None = None) -> Iterator[IO[byt
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
-            # A temporary file is private; what takes its place gets the rights that the user's umask gives.
+            # A temporary file is private; the final file gets the rights that the user's umask gives.
             umask = os.umask(0)
             os.umask(umask)
             os.chmod(file.name, 0o666 & ~umask)
@@ -58,16 +58,16 @@ def remove(path: Path) -> None:
     """Remove a file if it is there.
 
     Raises:
-        InputError: the folder is read-only or the like.
+        InputError: for example, the folder is read-only.
     """
     with writing(path):
         path.unlink(missing_ok=True)
 
 
 def remove_leftovers(folder: Path, of: str = "") -> None:
-    """Remove what killed processes left half-written in ``folder``, all of it or that of the file name ``of``.
+    """Remove files that killed processes left half-written in ``folder``: all, or those of the file name ``of``.
 
-    Only the holder of the right to write there may do so: another's file could be in the making.
+    Only the holder of the right to write there may do so; otherwise another process may still be writing them.
     """
     for path in folder.glob(".*.part"):
         if path.name.startswith(f".{of[:100]}"):
@@ -78,11 +78,11 @@ def remove_leftovers(folder: Path, of: str = "") -> None:
 def sole_writer(folder: Path, patience: float = 0) -> Iterator[None]:
     """Hold the only right to write in ``folder``, waiting ``patience`` seconds for it.
 
-    The right is a lock of the operating system's, so it ends with the process, however that dies; the empty file
+    The right is a lock of the operating system, so it ends with the process, however that dies. The empty file
     ``.lock`` stays behind and means nothing.
 
     Raises:
-        InputError: another process holds it, or the file system gives none.
+        InputError: another process holds the lock, or the file system cannot lock.
     """
     lock = FileLock(folder / LOCK)
     made = [parent for parent in (folder / LOCK, folder, *folder.parents) if not parent.exists()]
@@ -109,7 +109,7 @@ def sole_writer(folder: Path, patience: float = 0) -> Iterator[None]:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses into a line for the user.
+    """Turn an OSError from writing ``path`` into a line for the user.
 
     Raises:
         InputError: in place of an OSError.
@@ -118,14 +118,14 @@ def writing(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise InputError(
-            f"{path} cannot be written ({_reason(error)}); what was saved before stays valid, so make room or rights "
-            "there and start again, or write elsewhere"
+            f"{path} cannot be written ({_reason(error)}); what was saved before stays valid; free some space or get "
+            "the right to write there, then start again, or write elsewhere"
         ) from error
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Turn what the operating system refuses of a path that the user gave into a line for the user.
+    """Turn an OSError from reading ``path``, which the user gave, into a line for the user.
 
     Raises:
         InputError: in place of an OSError.
@@ -133,14 +133,16 @@ def reading(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({_reason(error)}); check the path, and the rights to it") from error
+        raise InputError(
+            f"{path} cannot be read ({_reason(error)}); check the path and your right to read it"
+        ) from error
 
 
 def is_file(path: Path) -> bool:
-    """Whether a file is there.
+    """Say whether a file is there.
 
     Raises:
-        InputError: the system does not let one look.
+        InputError: the operating system refuses to tell.
     """
     with reading(path):
         return path.is_file()

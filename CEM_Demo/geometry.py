@@ -15,7 +15,7 @@ SCALES = (1, 2, 3, 4, 8)
 
 @dataclass(frozen=True)
 class ROI:
-    """The region of interest: a rectangle in full-resolution pixels; ``right`` and ``bottom`` are just outside."""
+    """The region of interest: a rectangle in full-resolution pixels; ``right`` and ``bottom`` lie just outside it."""
 
     left: int
     top: int
@@ -24,7 +24,7 @@ class ROI:
 
     @classmethod
     def square(cls, left: int, top: int, side: int) -> ROI:
-        """The ROI of the config's keys ``w``, ``h`` and ``ROI_size``."""
+        """Make the ROI of the config's keys ``w``, ``h`` and ``ROI_size``."""
         return cls(left, top, side, side)
 
     @property
@@ -41,12 +41,12 @@ class ROI:
         return slice(self.top, self.bottom), slice(self.left, self.right)
 
     def window_in(self, other: ROI) -> tuple[slice, slice]:
-        """Rows and columns of this ROI in what shows ``other``, an ROI around it."""
+        """Give the rows and columns of this ROI in an image of ``other``, an ROI around it."""
         rows = slice(self.top - other.top, self.bottom - other.top)
         return rows, slice(self.left - other.left, self.right - other.left)
 
     def around(self, other: ROI) -> ROI:
-        """The smallest ROI that holds both."""
+        """Give the smallest ROI that holds both."""
         left, top = min(self.left, other.left), min(self.top, other.top)
         return ROI(left, top, max(self.right, other.right) - left, max(self.bottom, other.bottom) - top)
 
@@ -72,7 +72,7 @@ def mirrored(start: int, stop: int, size: int) -> NDArray[np.int64]:
 
 
 def image_with_rois(image: str, rois: Iterable[ROI], of: int) -> str:
-    """What to call an image, and those of its ``of`` ROIs that are meant, where there are several."""
+    """Name an image and, if it has several (``of``) ROIs, those that are meant."""
     return image if of == 1 else f"{image}, ROI {' and '.join(map(str, rois))}"
 
 
@@ -97,7 +97,7 @@ class Grid:
         return -(-self.height // self.block), -(-self.width // self.block)
 
     def overlaps(self, roi: ROI) -> NDArray[np.bool_]:
-        """Rows x columns, True for the blocks that share a pixel with the ROI."""
+        """Give rows x columns, True for the blocks that share a pixel with the ROI."""
         side = self.block * self.scale
         rows, columns = (np.arange(count) * side for count in self.shape)
         in_rows = (rows < roi.bottom) & (rows + side > roi.top)
@@ -105,7 +105,7 @@ class Grid:
         return in_rows[:, None] & in_columns[None, :]
 
     def is_aligned(self, roi: ROI) -> bool:
-        """Whether the ROI consists of whole blocks."""
+        """Say whether the ROI consists of whole blocks."""
         side = self.block * self.scale
         return not any(edge % side for edge in (roi.left, roi.top, roi.width, roi.height))
 

@@ -19,7 +19,7 @@ from CEM_Demo.wording import did_you_mean, first_of
 
 UInt8Image = NDArray[np.uint8]
 
-# Formats of raster images; others that Pillow knows run a program on the file (EPS) or read a part of the format.
+# Formats of raster images; for others, Pillow runs a program on the file (EPS) or reads only part of the format.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "TGA")
 # Pillow's modes for one channel of more than 8 bits.
 DEEP_GREY_MODES = ("I", "I;16", "I;16B", "I;16L")
@@ -28,14 +28,13 @@ ROI_COLOUR = (0, 255, 0)
 
 
 def read_image(path: Path | str) -> UInt8Image:
-    """The image in a file as H x W x 3 uint8 RGB.
+    """Read the image in a file as H x W x 3 uint8 RGB.
 
-    Grey becomes RGB, a palette its colours; alpha is dropped, not composited; 16 bits are scaled to 8. With a warning
-    that says so, an image is turned as its EXIF orientation asks, CMYK becomes RGB, and of several frames the first is
-    taken.
+    Gray and palettes become RGB; alpha is dropped, not composited; 16 bits are scaled to 8. With a warning, an image is
+    turned as its EXIF orientation asks, CMYK becomes RGB, and only the first of several frames is read.
 
     Raises:
-        InputError: no such file, no image in it, or pixels whose range is unknown.
+        InputError: there is no such file, it holds no image, or the range of its pixels is unknown.
     """
     path = Path(path)
     with reading(path):
@@ -48,7 +47,7 @@ def read_image(path: Path | str) -> UInt8Image:
     except Image.DecompressionBombError as error:
         most = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise InputError(f"{path}: has more than the {most:,} pixels that are read; crop it") from error
-    except Exception as error:  # decoders raise whatever the broken bytes make fail
+    except Exception as error:  # decoders may raise anything on broken bytes
         kinds = ", ".join(FORMATS)
         empty = not path.stat().st_size
         reason = "an empty file" if empty else f"not a readable image ({type(error).__name__}: {error})"
@@ -65,7 +64,7 @@ def _read(path: Path) -> UInt8Image:
         if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
             warnings.warn(f"{path}: turned upright, as its EXIF orientation asks", stacklevel=3)
         if image.mode == "CMYK":
-            warnings.warn(f"{path}: converted from CMYK to RGB, without a colour profile", stacklevel=3)
+            warnings.warn(f"{path}: converted from CMYK to RGB, without a color profile", stacklevel=3)
         upright = ImageOps.exif_transpose(image)
         if upright.mode in DEEP_GREY_MODES:
             return _to_8_bits(np.asarray(upright))
@@ -83,7 +82,7 @@ def _to_8_bits(grey: NDArray[np.integer]) -> UInt8Image:
 
 
 def png_bytes(image: UInt8Image) -> bytes:
-    """The image as the bytes of a PNG file."""
+    """Give the image as the bytes of a PNG file."""
     buffer = BytesIO()
     Image.fromarray(image).save(buffer, format="png")
     return buffer.getvalue()
@@ -97,17 +96,19 @@ def webp_bytes(image: UInt8Image) -> bytes:
 
 
 def with_roi_box(image: UInt8Image, roi: ROI, colour: tuple[int, int, int] = ROI_COLOUR) -> UInt8Image:
-    """A copy of the image with the ROI framed, in green or another RGB colour, two pixels wide."""
+    """Copy the image and frame the ROI, in green or another RGB color, two pixels wide."""
     opposite = (roi.right, roi.bottom)
     return np.asarray(cv2.rectangle(image.copy(), (roi.left, roi.top), opposite, colour, 2), dtype=np.uint8)
 
 
 def _nearest_files(path: Path) -> str:
-    """What may have been meant by a path at which there is no file."""
+    """Say what a path at which there is no file may have meant."""
     if path.is_dir():
         return "; it is a folder"
     if not path.parent.is_dir():
-        return f"; {path.parent} is no folder" if path.parent.exists() else f"; the folder {path.parent} does not exist"
+        return (
+            f"; {path.parent} is not a folder" if path.parent.exists() else f"; the folder {path.parent} does not exist"
+        )
     names = sorted(entry.name for entry in path.parent.iterdir() if entry.is_file())
     if not names:
         return f"; {path.parent} holds no files"

@@ -1,4 +1,4 @@
-"""HTML pages from templates: everything escaped, every picture inside."""
+"""Make HTML pages from templates, with everything escaped and every picture inside."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 
 def render_page(template: Path, filters: dict[str, Any], **values: Any) -> str:
-    """The text of a page; whatever comes from a config, a file or its name is escaped.
+    """Give the text of a page; whatever comes from a config, a file or its name is escaped.
 
     Args:
         template: the file with the page's template.
-        filters: of this template, beside ``data_uri`` (the bytes of a PNG or WebP file as an image's source).
+        filters: the template's filters besides ``data_uri``, which turns the bytes of a PNG or WebP file into a URI.
         values: what the template shows.
     """
     environment = Environment(

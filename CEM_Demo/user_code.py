@@ -1,4 +1,4 @@
-"""The user's own Python files: imported, digested, and their failures in one line."""
+"""Import the user's own Python files, record their digests, and report their failures in one line."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from CEM_Demo.files import is_file
 
 
 def split_code(word: str) -> tuple[Path, str]:
-    """``my_net.py:MyNet`` -> the file and the name in it.
+    """Split ``my_net.py:MyNet`` into the file and the name in it.
 
     Raises:
-        ValueError: the word is not of that form.
+        ValueError: the word does not have that form.
     """
     file, separator, name = word.rpartition(":")
     if not separator or not file.endswith(".py") or not name.isidentifier():
@@ -34,9 +34,9 @@ def split_code(word: str) -> tuple[Path, str]:
 
 @dataclass(frozen=True)
 class UserCode:
-    """A class, a function or what else a user's file calls by a name.
+    """What a name in a user's file stands for, such as a class or a function.
 
-    ``sources`` are the SHA-256 of its file, and of the modules that it imports from its folder, by their paths there.
+    ``sources`` holds the SHA-256 of the file and of the modules that it imports from its folder, by their paths there.
     """
 
     value: Any
@@ -44,10 +44,10 @@ class UserCode:
 
 
 def load_user_code(code: Path, name: str) -> UserCode:
-    """What a Python file calls ``name``; the file's folder, and its package's, become importable.
+    """Load ``name`` from a Python file; the file's folder and that of its package become importable.
 
     Raises:
-        InputError: no such file or name, or the file fails; the message names file, line and exception.
+        InputError: there is no such file or name, or the file fails; the message names file, line and exception.
     """
     if not is_file(code):
         raise InputError(f"there is no file {code}")
@@ -81,7 +81,7 @@ def _import_file(code: Path) -> ModuleType:
     name = ".".join(names)
     if len(names) > 1:
         return importlib.import_module(name)
-    # By its path, so that a file may be called like a module that Python knows already.
+    # The import goes by the path, so that a file may have the name of a module that Python already knows.
     spec = importlib.util.spec_from_file_location(name, code)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -99,7 +99,7 @@ _IMPORTED: set[str] = set()
 
 
 def _imported_from(folder: Path, names: set[str]) -> list[Path]:
-    """The files of the modules that the user's code imported from its folder; their names are kept."""
+    """Find the files of the modules that the user's code imported from its folder, and remember their names."""
     files = []
     for name in sorted(names):
         file = Path(getattr(sys.modules[name], "__file__", None) or "")
@@ -134,7 +134,7 @@ def blaming(code: Path, value: Any = None) -> Iterator[None]:
 
 
 def place_of(error: Exception) -> str:
-    """The line that raised an exception, or called the part of PyTorch that did."""
+    """Name the line that raised an exception, or that called the part of PyTorch that did."""
     frames = traceback.extract_tb(error.__traceback__)
     own = (frame for frame in reversed(frames) if "torch" not in Path(frame.filename).parts)
     frame = next(own, frames[-1])
@@ -142,7 +142,7 @@ def place_of(error: Exception) -> str:
 
 
 def _place(error: BaseException, code: Path, value: Any) -> tuple[str | Path, int | None]:
-    """The user's last line that took part, or where the class or function begins."""
+    """Find the last line of the user's code that took part, or else the start of the class or function."""
     if isinstance(error, SyntaxError) and error.filename:
         return error.filename, error.lineno
     folder = code.resolve().parent

@@ -1,3 +1,3 @@
-"""The project's version, raised when the numbers of a run can change: earlier effects are not gone on from."""
+"""The version of the project. It is raised when the numbers of a run change, so that no run continues earlier ones."""
 
 __version__ = "1.0.0"

@@ -1,4 +1,4 @@
-"""Phrases that messages share."""
+"""Make phrases that messages share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 
 def did_you_mean(name: str, known: Collection[str], most: int = 1, cutoff: float = 0.6) -> str:
-    """Ask for the names that a mistyped one may stand for; an empty string where none reads alike.
+    """Ask for the names that a mistyped one may stand for; an empty string if none looks alike.
 
     >>> did_you_mean("EDRS", ["EDSR", "RCAN"])
     'did you mean EDSR?'

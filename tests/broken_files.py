@@ -1,4 +1,4 @@
-"""Files that are not what their name says, each from a short recipe that returns the file's bytes."""
+"""Make files that are not what their names say; each short recipe returns the bytes of a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a21461
 
 
 class Trap:
-    """Something whose unpickling makes a file, as a hostile pickle would run any code."""
+    """An object whose unpickling makes a file, as a hostile pickle would run any code."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -32,7 +32,7 @@ class Trap:
 
 
 def image(mode: str = "RGB", kind: str = "png", **options: Any) -> bytes:
-    """The photograph of the tests in a mode of Pillow's."""
+    """Give the photograph of the tests in a mode of Pillow's."""
     return encoded(Image.fromarray(photograph(32, 40)).convert(mode), kind, **options)
 
 
@@ -48,30 +48,30 @@ def animation(kind: str) -> bytes:
 
 
 def turned_photograph() -> bytes:
-    """A JPEG whose EXIF orientation says that the camera was held upright: displayed, it is 32 x 40."""
+    """Make a JPEG whose EXIF orientation says that the camera was held upright: displayed, it is 32 x 40."""
     exif = Image.Exif()
     exif[0x0112] = 6
     return encoded(Image.fromarray(photograph(32, 40)), "jpeg", quality=95, exif=exif.tobytes())
 
 
 def deep(kind: str) -> bytes:
-    """16 bits of grey."""
+    """Make an image of 16 bits of gray."""
     return encoded(Image.fromarray(photograph(32, 40)[..., 0].astype(np.uint16) * 257), kind)
 
 
 def wide(values: Any) -> bytes:
-    """A TIFF of 32 bits a value."""
+    """Make a TIFF of 32 bits a value."""
     return encoded(Image.fromarray(values), "tiff")
 
 
 def deep_rgb() -> bytes:
-    """A PNG of 16 bits a channel, which Pillow does not write."""
+    """Make a PNG of 16 bits a channel, which Pillow does not write."""
     rows = (photograph(32, 40).astype(">u2") * 257).reshape(32, -1)
     return png(40, 32, bits=16, data=b"".join(b"\0" + row.tobytes() for row in rows))
 
 
 def png(width: int, height: int, bits: int = 8, data: bytes = b"") -> bytes:
-    """A PNG of RGB that claims a size."""
+    """Make an RGB PNG that claims a size."""
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)), (b"IDAT", zlib.compress(data))]
     content = b"\x89PNG\r\n\x1a\n"
     for kind, body in [*chunks, (b"IEND", b"")]:
@@ -98,7 +98,7 @@ def archive(**members: bytes) -> bytes:
 
 
 def state_dict(**changes: Any) -> dict[str, Any]:
-    """The weights of Tiny, some of them replaced or, by None, left out."""
+    """Give the weights of Tiny, some of them replaced or, with None, left out."""
     torch.manual_seed(0)
     state = {**Tiny().state_dict(), **{key.replace("__", "."): value for key, value in changes.items()}}
     return {key: value for key, value in state.items() if value is not None}
@@ -111,17 +111,17 @@ def saved(content: Any, **options: Any) -> bytes:
 
 
 def scripted() -> bytes:
-    """A program as ``torch.jit.save`` writes it, as far as a reader must look."""
+    """Make a program as ``torch.jit.save`` writes it, as far as a reader must look."""
     return archive(**{"net/constants.pkl": pickle.dumps(()), "net/data.pkl": pickle.dumps(()), "net/version": b"3"})
 
 
 def with_arguments() -> bytes:
-    """Weights beside the command line of their training, as some trainers save them."""
+    """Save weights beside the command line of their training, as some trainers do."""
     return saved({"params": state_dict(), "arguments": argparse.Namespace(epochs=3)})
 
 
 def traps(marker: Path) -> dict[str, bytes]:
-    """Every way to wrap a hostile pickle that some reader of files would unpickle."""
+    """Wrap a hostile pickle in every way that some reader of files would unpickle."""
     trap = Trap(marker)
     objects = np.array([trap, trap], dtype=object)
     array = io.BytesIO()

@@ -1,4 +1,4 @@
-"""A tiny network, image and patch bank of the tests' own, and a config that runs them in a second."""
+"""A tiny network, image and patch bank for the tests, and a config that runs them in a second."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from CEM_Demo.ModelZoo import checkpoints, registry
 # The ROI of the config that the fixture ``settings`` makes.
 ROI_OF_TESTS = ROI.square(8, 8, 16)
 
-# Networks whose Demo weights are in the box.
+# Networks whose Demo weights are bundled.
 BUNDLED = [
     ("SR", "EDSR"),
     ("SR", "SRResNet"),
@@ -48,7 +48,7 @@ class Tiny(nn.Module):
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Print the rows that tests recorded for a table, whichever process they ran in."""
+    """Print the rows that tests recorded for a table, in whichever process they ran."""
     reports = [report for kind in terminalreporter.stats.values() for report in kind if hasattr(report, "when")]
     found = [row for report in reports if report.when == "call" for key, row in report.user_properties if key == "row"]
     if not found:
@@ -62,7 +62,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture
 def tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name under which the zoo knows ``Tiny`` for every task, with a checkpoint in a folder of the test's."""
+    """Register ``Tiny`` for every task, with a checkpoint in a folder of the test, and give its name."""
     folder = tmp_path / "models"
     folder.mkdir()
     torch.manual_seed(0)
@@ -75,7 +75,7 @@ def tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def photograph(height: int, width: int) -> np.ndarray:
-    """Something with edges, slopes and grain."""
+    """Make an image with edges, slopes and grain."""
     rows, columns = np.mgrid[:height, :width]
     waves = 90 * np.sin(rows / 3) + 60 * np.cos(columns / 5) + 128
     grain = np.random.RandomState(1).randint(-20, 20, (height, width, 3))
@@ -84,7 +84,7 @@ def photograph(height: int, width: int) -> np.ndarray:
 
 @pytest.fixture
 def settings(tmp_path: Path, tiny_model: str) -> dict[str, Any]:
-    """A valid config for ``Tiny`` on one 40 x 32 image, as a dictionary to change."""
+    """Make a valid config for ``Tiny`` on one 40 x 32 image, as a dictionary to change."""
     images = tmp_path / "images"
     images.mkdir()
     Image.fromarray(photograph(32, 40)).save(images / "photo_1.png")
@@ -113,14 +113,14 @@ def settings(tmp_path: Path, tiny_model: str) -> dict[str, Any]:
 
 
 def run_main(script: str, *words: str) -> int:
-    """Run a script of the checkout as ``python script words...`` would, in this process; its exit code."""
+    """Run a script of the checkout as ``python script words...`` would, in this process, and give its exit code."""
     with mock.patch.object(sys, "argv", [script, *words]), pytest.raises(SystemExit) as end:
         runpy.run_path(str(Path(__file__).parents[1] / script), run_name="__main__")
     return int(end.value.code or 0)
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """All that lies below a folder, hidden files and empty folders too, with the digests of the files."""
+    """List all that lies below a folder, hidden files and empty folders too, with the digests of the files."""
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder"
         for path in folder.rglob("*")

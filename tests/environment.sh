@@ -8,7 +8,7 @@ prepare_environment() {
   }
   python=.venv/bin/python
   [ -x "$python" ] || "$base" -m venv .venv
-  # Installed once; again only when the requirements change.
+  # This installs once, and again only when the requirements change.
   stamp=.venv/installed-$(cat requirements.txt "$requirements" | cksum | cut -d ' ' -f 1)
   [ -f "$stamp" ] && return
   echo "installing $requirements into .venv"

@@ -1,4 +1,4 @@
-"""Kill work at any moment: forked children that die by SIGKILL, from without or at a boundary of a write."""
+"""Kill work at any moment: forked children die by SIGKILL, from outside or at a boundary of a write."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from CEM_Demo.results.mat_files import read_mat
 
 Work = Callable[[], object]
 
-# What changes a disk; a temporary file's bytes are written in halves, so that one can die between them.
+# Functions that change a disk; a temporary file is written in halves, so that a process can die between them.
 CALLS = ("mkdir", "open", "fsync", "chmod", "replace", "unlink")
 
 
 def finish(work: Work) -> float:
-    """Do the work in a child, which must succeed; returns the CPU seconds it took."""
+    """Do the work in a child, which must succeed, and give the CPU seconds that it took."""
     child, log = _fork(work)
     _, status, usage = os.wait4(child, 0)
     _check(status, log)
@@ -37,13 +37,13 @@ def finish(work: Work) -> float:
 
 
 def together(works: list[Work]) -> None:
-    """Do works in children of their own at the same time; all must succeed."""
+    """Do several works at the same time, each in a child of its own; all must succeed."""
     for child, log in [_fork(work) for work in works]:
         assert not _was_killed(child, log)
 
 
 def killed_after(seconds: float, work: Work) -> bool:
-    """Do the work in a child and kill it after some CPU time, which other load does not move; False if it was done."""
+    """Do the work in a child and kill it after some CPU time, whatever else the machine does; False if it was done."""
     child, log = _fork(work)
     clock = (~child << 3) | 2  # the CPU clock of a process, as Linux numbers it
     while not _is_done(child) and time.clock_gettime(clock) < seconds:
@@ -64,14 +64,14 @@ def killed_at(number: int, work: Work) -> bool:
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """All files below a folder, without the computing time that manifests and reports give."""
+    """Read all files below a folder, without the computing time that manifests and reports give."""
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     texts = (".json", ".html")
     return {name: _without_time(content) if name.endswith(texts) else content for name, content in found.items()}
 
 
 def assert_whole(folder: Path) -> None:
-    """Whatever bears a final name is complete."""
+    """Check that every file with a final name is complete."""
     for path in folder.rglob("*"):
         if path.suffix == ".mat":
             read_mat(path)
@@ -86,7 +86,7 @@ def _without_time(content: bytes) -> bytes:
 
 
 def _fork(work: Work) -> tuple[int, IO[bytes]]:
-    """A child that does the work, and the file of all that it prints."""
+    """Start a child that does the work; give it, and the file of all that it prints."""
     log = tempfile.TemporaryFile()  # noqa: SIM115
     child = os.fork()
     if child:
@@ -95,8 +95,8 @@ def _fork(work: Work) -> tuple[int, IO[bytes]]:
     try:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
-        torch.set_num_threads(1)  # the parent's pool of threads did not come along
-        tqdm.set_lock(threading.RLock())  # its own is shared by processes, and who is killed may hold it
+        torch.set_num_threads(1)  # a fork does not copy the parent's pool of threads
+        tqdm.set_lock(threading.RLock())  # tqdm's own lock is shared by processes, and a killed one may hold it
         work()
         status = 0
     except BaseException:
@@ -122,7 +122,7 @@ def _check(status: int, log: IO[bytes]) -> None:
 
 
 def _before_changes(boundary: Callable[[], None]) -> None:
-    """Call ``boundary`` before everything that changes the disk; for the rest of this process's life."""
+    """Call ``boundary`` before everything that changes the disk, for the rest of this process's life."""
 
     def guarded(call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapper(*arguments: Any, **options: Any) -> Any:

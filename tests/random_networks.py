@@ -1,4 +1,4 @@
-"""Small random networks of all the operators that restoration networks are made of."""
+"""Draw small random networks from all the operators that restoration networks are made of."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def arithmetic(draw: random.Random) -> nn.Module:
 
 
 def seeing_everything(draw: random.Random) -> nn.Module:
-    """Operators that are computed on whole maps, some of them with the batch among their arguments."""
+    """Draw operators that are computed on whole maps; some of them have the batch among their arguments."""
     return Apply(
         draw.choice(
             [
@@ -174,7 +174,7 @@ LAYERS += [resizing, pooling, shuffling, padding, cropping, arithmetic] * 2
 
 
 class RandomNetwork(nn.Module):
-    """A chain of layers, drawn by ``seed``, on images of ``height`` x ``width``; ``output_size`` may be another."""
+    """Draw a chain of layers by ``seed``, for images of ``height`` x ``width``; ``output_size`` may differ."""
 
     def __init__(self, seed: int, height: int, width: int, depth: int, whole: bool) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ class RandomNetwork(nn.Module):
 
 
 def networks() -> st.SearchStrategy[RandomNetwork]:
-    """Random networks on random small images; a quarter of them see the whole image somewhere."""
+    """Draw random networks on random small images; a quarter of them see the whole image somewhere."""
     side = st.integers(9, 26)
     whole = st.sampled_from([False, False, False, True])
     return st.builds(RandomNetwork, st.integers(0, 2**32 - 1), side, side, st.integers(2, 7), whole)

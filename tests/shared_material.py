@@ -1,4 +1,4 @@
-"""Where the recorded material lies that some tests compare with, and how they skip without it."""
+"""Find the recorded material that some tests compare with, and skip those tests without it."""
 
 from __future__ import annotations
 

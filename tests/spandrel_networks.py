@@ -15,10 +15,10 @@ class Registered:
     """A class of ``spandrel.architectures``.
 
     Attributes:
-        arguments: of the class.
+        arguments: arguments of the class.
         scale: output side over input side.
         multiple: the sides that it takes are multiples of this; ``square`` if height and width must be the same.
-        line: what a run ends with, where there can be no map.
+        line: what a run ends with if there can be no map.
         slow: whether it takes more than a few seconds.
     """
 
@@ -62,7 +62,7 @@ REGISTERED = [
     Registered("DCTLSA", {"nf": 20, "upscale": 2, "num_head": 5}, scale=2, slow=True),
     Registered("DITN", {"dim": 12, "ITL_blocks": 1, "SAL_blocks": 1, "upscale": 2}, scale=2, multiple=8),
     Registered("DRCT", {**WINDOWS, "gc": 8}, scale=2, multiple=16, slow=True),
-    Registered("DRUNet", {"in_nc": 4, "out_nc": 3, "nc": [8, 8, 16, 16]}, line="it is told a noise level"),
+    Registered("DRUNet", {"in_nc": 4, "out_nc": 3, "nc": [8, 8, 16, 16]}, line="it needs a noise level"),
     Registered("DnCNN", {"in_nc": 3, "out_nc": 3, "nc": 8, "act_mode": "R"}),
     Registered("ESRGAN", {"num_filters": 8, "num_blocks": 1, "scale": 4}, scale=4),
     Registered("FBCNN", slow=True),

@@ -1,4 +1,4 @@
-"""Networks in the styles found in the wild, small; each is a stranger to the project."""
+"""Small networks in the styles found in the wild; each is a stranger to the project."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Stranger(nn.Module):
 
 
 class TensorAttribute(Stranger):
-    """SwinIR's mean: a tensor that is no buffer, moved to the image in every pass."""
+    """SwinIR's mean: a tensor that is not a buffer, moved to the image's device in every pass."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class MasksInACache(Stranger):
 
 
 class BatchStatistics(Stranger):
-    """Batch norm without running statistics normalises by the batch in evaluation mode, too."""
+    """Batch norm without running statistics normalizes by the batch in evaluation mode, too."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -382,7 +382,7 @@ class NoGradient(Stranger):
 
 
 class InDouble(Stranger):
-    """Computes in float64 on its way, and returns that."""
+    """Computes in float64, and returns that."""
 
     def between(self, features: Tensor) -> Tensor:
         return features.double().exp().log1p().float()
@@ -427,7 +427,7 @@ class Numbers(Stranger):
 
 
 def plain_function(image: Tensor) -> Tensor:
-    """No module at all: an unsharp mask."""
+    """An unsharp mask, which is not a module at all."""
     return image + 0.5 * (image - F.avg_pool2d(image, 5, 1, 2))
 
 

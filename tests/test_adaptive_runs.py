@@ -1,4 +1,4 @@
-"""Adaptive draws in a run: the same allocation whatever interrupts it, and nothing that matters is lost."""
+"""Adaptive draws in a run: interruptions do not change the allocation, and nothing that matters is lost."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_engine_and_batch_size_change_no_draw(changes: dict[str, Any]) -> None:
     expected = explain(tiny(), image, ROI_OF_TESTS, Degradation("DN"), ADAPTIVE)
     settings = ADAPTIVE.model_copy(update=changes)
     found = explain(tiny(), image, ROI_OF_TESTS, Degradation("DN"), settings)
-    # Dense inference knows of no blocks out of reach; the screen lets them go.
+    # Dense inference does not know which blocks are out of reach; the screen drops them.
     agreeing = found.measurements.rounds["adaptive"].counts == expected.measurements.rounds["adaptive"].counts
     assert agreeing.mean() > 0.95
     np.testing.assert_allclose(found.effects, expected.effects, atol=2e-3)
@@ -150,7 +150,7 @@ def test_a_run_killed_at_any_change_of_the_disk_ends_with_the_same_bytes(
     monkeypatch.setattr(conductor, "inferences_for", lambda *_: inferences)
     scene, network = run.subjects[0].scene, run.models["Tiny"].load()
     found = adaptive.error_gradient(network, scene.degraded, scene.ground_truth, ROI_OF_TESTS, run.device)
-    # A child that is forked from a process that used autograd cannot use it.
+    # A child that is forked from a process that has used autograd cannot use it.
     monkeypatch.setattr(adaptive, "error_gradient", lambda *_: found)
     compute_effects(run)
     expected = results(output)

@@ -1,4 +1,4 @@
-"""Whatever is wrong with what the user gives: one line that says what and how to mend it, and nothing is written."""
+"""Whatever is wrong with the user's input, one line says what it is and how to fix it, and nothing is written."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Refused = Callable[..., None]
 
 @pytest.fixture
 def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
-    """A check that a run of ``config.yml`` ends with one line that holds some words, and writes nothing."""
+    """Give a check that a run of ``config.yml`` ends with one line that holds some words, and writes nothing."""
     monkeypatch.chdir(tmp_path)
 
     def check(*expected: str, script: str = CALCULATION, words: tuple[str, ...] = ()) -> None:
@@ -115,7 +115,7 @@ KEYS: list[tuple[Settings, str]] = [
     ({"Imagelist": ["none.png"]}, "none.png: no such image"),
     ({"Imagelist": ["Photo_1.PNG"]}, "did you mean photo_1.png?"),
     ({"TextImg_path": "nowhere"}, "the folder nowhere does not exist"),
-    ({"TextImg_path": "bank.npz"}, "bank.npz is no folder"),
+    ({"TextImg_path": "bank.npz"}, "bank.npz is not a folder"),
     ({"TextImg_path": "x" * 300}, "File name too long"),
     ({"patch_path": "x" * 300}, "File name too long"),
     ({"output_dir": "x" * 300}, "File name too long"),
@@ -146,7 +146,7 @@ KEYS: list[tuple[Settings, str]] = [
     ({"mask_block_size": 8.0}, "mask_block_size: "),
     ({"mask_block_size": "8px"}, "mask_block_size: "),
     ({"mask_block_size": 33}, "mask_block_size 33 is larger than photo_1.png, which is 40 x 32 pixels"),
-    ({"task": "SR", "sr": 4, "mask_block_size": 6}, "mask_block_size 6 is no multiple of sr 4; try 4"),
+    ({"task": "SR", "sr": 4, "mask_block_size": 6}, "mask_block_size 6 is not a multiple of sr 4; try 4"),
     ({"coarse_num": 0}, "coarse_num: "),
     ({"coarse_num": 10**9}, "coarse_num: input should be less than or equal to 100000"),
     ({"fine_num": "many"}, "fine_num: "),
@@ -154,8 +154,8 @@ KEYS: list[tuple[Settings, str]] = [
     ({"load_previous": 2}, "load_previous: "),
     ({"seed": -1}, "seed: "),
     ({"seed": 0.5}, "seed: "),
-    ({"device": "tpu"}, "device: 'tpu' is no device; write one of auto, cuda, cuda:1, mps, cpu"),
-    ({"device": "cuda:-1"}, "device: 'cuda:-1' is no device"),
+    ({"device": "tpu"}, "device: 'tpu' is not a device; write one of auto, cuda, cuda:1, mps, cpu"),
+    ({"device": "cuda:-1"}, "device: 'cuda:-1' is not a device"),
     ({"device": "cuda:99"}, "device: no cuda"),
     ({"device": ABSENT_DEVICE}, f"device: no {ABSENT_DEVICE} device here"),
     ({"inference": "fast"}, "inference: input should be 'auto', 'dense' or 'incremental'"),
@@ -201,17 +201,17 @@ TEXTS: dict[str, tuple[bytes, str]] = {
     "tabs": (b"task: DN\nbatch_size_dict:\n\tTiny: 4\n", "not valid YAML in line 3: found character '\\t'"),
     "twice the same key": (b"w: 8\nh: 8\nw: 16\n", "in line 3: the key w is there already, in line 1; remove one"),
     "twice the same model": (b"batch_size_dict:\n  Tiny: 4\n  Tiny: 8\n", "the key Tiny is there already, in line 2"),
-    "binary": (bytes(range(256)), "no text file"),
-    "Latin-1": ("prefix: Köln".encode("latin-1"), "no text file"),
-    "an image": (broken.image(), "no text file"),
-    "a checkpoint": (broken.saved(broken.state_dict()), "no text file"),
+    "binary": (bytes(range(256)), "not a text file"),
+    "Latin-1": ("prefix: Köln".encode("latin-1"), "not a text file"),
+    "an image": (broken.image(), "not a text file"),
+    "a checkpoint": (broken.saved(broken.state_dict()), "not a text file"),
     "two documents": (b"task: DN\n---\ntask: SR\n", "expected a single document in the stream, but found another"),
     "a Python object": (
         b"task: !!python/object/apply:os.system ['touch trapped']",
         "python/object/apply:os.system is not",
     ),
-    "a Python name": (b"w: !!python/name:os.system ''", "is not read; write a plain value"),
-    "a tag that fails": (b"w: !!int ''", "is not read; write a plain value"),
+    "a Python name": (b"w: !!python/name:os.system ''", "is not allowed; write a plain value"),
+    "a tag that fails": (b"w: !!int ''", "is not allowed; write a plain value"),
     "billion laughs": (BILLION_LAUGHS.encode(), "*a stands for a list or a mapping; write it out"),
     "billion merges": (MERGES.encode(), "*a stands for a list or a mapping; write it out"),
     "alias of itself": (b"a: &a [*a]", "*a stands for a list or a mapping"),
@@ -232,7 +232,7 @@ OVERRIDES = {
     "no value": ("tol", "--set tol: write key=value"),
     "unknown": ("sigmaa=25", "unknown key sigmaa"),
     "no YAML": ("tol=[", "--set tol: '[' is not a YAML value"),
-    "tag": ("w=!!python/name:os.system ''", "is not read; write a plain value"),
+    "tag": ("w=!!python/name:os.system ''", "is not allowed; write a plain value"),
     "deep": ("w=" + "[" * 2_000, "--set w: "),
     "octal": ("w=010", "w: input should be a valid integer, not '010'"),
     "base 60": ("w=1:30", "w: input should be a valid integer, not '1:30'"),
@@ -359,11 +359,15 @@ def test_a_photograph_is_turned_as_viewers_turn_it(tmp_path: Path) -> None:
 FEW = broken.patches()
 
 BANKS: dict[str, tuple[str, bytes, str]] = {
-    "empty": ("b.npz", b"", "is no bank of patches"),
-    "truncated": ("b.npz", broken.packed(patches=FEW)[:200], "is no bank of patches"),
-    "corrupt": ("b.npz", broken.packed(patches=FEW)[:80] + b"\0" * 40 + broken.packed(patches=FEW)[120:], "is no bank"),
-    "text": ("b.npz", b"hello", "is no bank of patches"),
-    "an image": ("b.png", broken.image(), "is no bank of patches"),
+    "empty": ("b.npz", b"", "is not a bank of patches"),
+    "truncated": ("b.npz", broken.packed(patches=FEW)[:200], "is not a bank of patches"),
+    "corrupt": (
+        "b.npz",
+        broken.packed(patches=FEW)[:80] + b"\0" * 40 + broken.packed(patches=FEW)[120:],
+        "is not a bank",
+    ),
+    "text": ("b.npz", b"hello", "is not a bank of patches"),
+    "an image": ("b.png", broken.image(), "is not a bank of patches"),
     "a packed folder": ("b.tar.gz", b"\x1f\x8b\x08" + bytes(50), "unpack it and give its folder of .png files"),
     "other archive": ("b.npz", broken.archive(readme=b"hello"), "has no array `patches`, it holds readme"),
     "other name": (
@@ -371,8 +375,8 @@ BANKS: dict[str, tuple[str, bytes, str]] = {
         broken.packed(images=FEW, labels=FEW),
         "it holds images, labels; pack patches with np.savez",
     ),
-    "objects": ("b.npz", broken.packed(patches=np.array([FEW, None], dtype=object)), "is no bank of patches"),
-    "one array": ("b.npy", broken.traps(Path("/nowhere"))["npy"], "is no bank of patches"),
+    "objects": ("b.npz", broken.packed(patches=np.array([FEW, None], dtype=object)), "is not a bank of patches"),
+    "one array": ("b.npy", broken.traps(Path("/nowhere"))["npy"], "is not a bank of patches"),
     "floating point": ("b.npz", broken.packed(patches=FEW / 255), "holds float64 (5, 8, 8, 3), not square RGB patches"),
     "grey": ("b.npz", broken.packed(patches=FEW[..., 0]), "holds uint8 (5, 8, 8), not square RGB"),
     "channels first": ("b.npz", broken.packed(patches=FEW.transpose(0, 3, 1, 2)), "holds uint8 (5, 3, 8, 8)"),
@@ -429,7 +433,7 @@ FAULTS = "Tiny.pth: not a checkpoint of plain weights: "
 
 CHECKPOINTS: dict[str, tuple[bytes, str]] = {
     "empty": (b"", f"{FAULTS}the file is empty; fetch it again"),
-    "web page": (broken.WEB_PAGE, f"{FAULTS}it is a web page, as a failed download leaves; fetch it again"),
+    "web page": (broken.WEB_PAGE, f"{FAULTS}it is a web page, such as a failed download leaves; fetch it again"),
     "Git LFS": (broken.LFS_POINTER, f"{FAULTS}it is a pointer of Git LFS; run git lfs pull"),
     "truncated": (WHOLE[: len(WHOLE) // 2], f"{FAULTS}it is damaged, or of another format; fetch it again"),
     "truncated, legacy": (broken.saved(broken.state_dict(), _use_new_zipfile_serialization=False)[:600], "is damaged"),
@@ -442,16 +446,16 @@ CHECKPOINTS: dict[str, tuple[bytes, str]] = {
     "list": (broken.saved([1, 2]), "Tiny.pth: holds no state dict"),
     "tensor": (broken.saved(NAN), "Tiny.pth: holds no state dict"),
     "no weights": (broken.saved({}), "Tiny.pth: holds no state dict"),
-    "numbers": (broken.saved({"lr": 0.1}), "Tiny.pth: 'lr' is not a tensor, so this is no state dict"),
+    "numbers": (broken.saved({"lr": 0.1}), "Tiny.pth: 'lr' is not a tensor, so this is not a state dict"),
     "numbered keys": (broken.saved({1: NAN, 2: NAN}), "missing: first.weight"),
     "other network": (broken.saved({"conv.weight": NAN}), "missing: first.weight, first.bias, last.weight and 1 more"),
     "missing key": (broken.saved(broken.state_dict(last__bias=None)), "Tiny.pth): missing: last.bias; give it"),
     "extra key": (broken.saved(broken.state_dict(extra=NAN)), "unknown: extra; give it the weights of this"),
     "misshapen": (broken.saved(broken.state_dict(last__bias=torch.zeros(7))), "of another shape: last.bias"),
-    "NaN": (broken.saved(broken.state_dict(last__bias=NAN)), "holds NaN: last.bias; take one from before"),
+    "NaN": (broken.saved(broken.state_dict(last__bias=NAN)), "holds NaN: last.bias; use one saved before"),
     "infinite": (broken.saved(broken.state_dict(last__bias=NAN.fill_(np.inf))), "returns NaN or infinite values"),
-    "whole numbers": (broken.saved(broken.state_dict(last__bias=torch.ones(3, dtype=int))), "quantised or sparse"),
-    "sparse": (broken.saved(broken.state_dict(last__bias=torch.ones(3).to_sparse())), "quantised or sparse: last.bias"),
+    "whole numbers": (broken.saved(broken.state_dict(last__bias=torch.ones(3, dtype=int))), "quantized or sparse"),
+    "sparse": (broken.saved(broken.state_dict(last__bias=torch.ones(3).to_sparse())), "quantized or sparse: last.bias"),
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What both scripts share: --config, --set, --help; test_bad_input.py has what may be wrong with a config."""
+"""The scripts share --config, --set and --help; test_bad_input.py tests what may be wrong with a config."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Killed, interrupted, out of space or raced against: nothing is lost, nothing half-written, the bytes are the same."""
+"""Kills, interruptions, full disks and races lose nothing, leave nothing half-written, and change no byte."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ IN_A_ROW = 5
 
 @pytest.fixture
 def output() -> Iterator[Path]:
-    """A folder in memory where there is one: a killed process leaves the same there, and syncing takes no time.
+    """Give a folder in memory if there is one: a killed process leaves the same there, and syncing takes no time.
 
-    Forked children have one thread, so that this process must make do with it too.
+    Forked children have one thread, so this process must use only one, too.
     """
     with cpu_threads(1):
         yield from folder_in_memory()
@@ -77,7 +77,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 
 def share_inference(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Flatten the network once instead of once a child."""
+    """Flatten the network once instead of once for each child."""
     inferences = inferences_for(run, run.models["Tiny"].load(), run.subjects[0], run.subjects[0].rois)
     monkeypatch.setattr(conductor, "inferences_for", lambda *_: inferences)
 
@@ -196,7 +196,7 @@ def test_an_interrupted_run_keeps_all_that_is_done(
 
 
 def interrupting(batch: int) -> Callable[..., Any]:
-    """The PSNR, but Ctrl-C at the batch of that number; the origin counts as one."""
+    """Make a PSNR that raises Ctrl-C at the batch of this number; the origin counts as a batch."""
     calls = itertools.count()
 
     def psnr_or_interrupt(*arguments: Any) -> Any:
@@ -214,7 +214,7 @@ def start(config: Path, output: Path) -> subprocess.Popen[bytes]:
 
 
 def signal_in(stage: bytes, process: subprocess.Popen[bytes], number: signal.Signals) -> tuple[int, str]:
-    """Send a signal when the progress bar of a stage moves; the exit code, and what was printed after it."""
+    """Send a signal when the progress bar of a stage moves; give the exit code, and what was printed after it."""
     assert process.stderr is not None
     printed = b""
     while not re.search(stage + rb": +[1-9]\d*%", printed):
@@ -249,7 +249,7 @@ def test_the_script_killed_or_interrupted_goes_on(tmp_path: Path) -> None:
         code, printed = signal_in(stage, start(config, killed), signal.SIGINT)
         assert code == 130
         assert "Traceback" not in printed
-        assert printed.splitlines()[-1] == "interrupted; start again with load_previous: 1 to go on"
+        assert printed.splitlines()[-1] == "interrupted; start again with load_previous: 1 to continue"
         assert not list(killed.rglob("*.part"))
     for output in (killed, tmp_path / "whole"):
         process = start(config, output)
@@ -314,7 +314,7 @@ def test_a_mat_file_with_any_byte_changed_or_cut_is_refused(tmp_path: Path) -> N
     for position in range(len(content)):
         changed = bytes([content[position] ^ 1])
         path.write_bytes(content[:position] + changed + content[position + 1 :])
-        if position < MAT_TEXT_BYTES:  # only text: no matter, or refused
+        if position < MAT_TEXT_BYTES:  # only text changed: it is harmless or refused
             with contextlib.suppress(InputError):
                 np.testing.assert_array_equal(read_mat(path), values)
         else:
@@ -387,7 +387,7 @@ def test_a_network_that_does_not_work_leaves_nothing(
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB, in the memory."""
+    """Mount a file system of 64 KiB in memory."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if not mount("-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)):
@@ -403,7 +403,7 @@ def mount(*words: str) -> bool:
 
 
 def refused(capsys: pytest.CaptureFixture[str], work: Callable[[], Any]) -> str:
-    """What the scripts print of a user's mistake: one line, and exit code 2."""
+    """Give what the scripts print about a user's mistake: one line, with exit code 2."""
     capsys.readouterr()
     assert exit_code(work) == 2
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
@@ -506,7 +506,7 @@ def test_a_second_process_is_refused_until_the_first_is_gone(
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Another process is writing in the folder, and is killed at the end."""
+    """Let another process write in the folder, and kill it at the end."""
     code = "import sys, time; from pathlib import Path; from CEM_Demo.files import sole_writer"
     code += "\nwith sole_writer(Path(sys.argv[1])): print(flush=True); time.sleep(600)"
     process = subprocess.Popen([sys.executable, "-c", code, str(folder)], cwd=ROOT, stdout=subprocess.PIPE)

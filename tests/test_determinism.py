@@ -1,4 +1,4 @@
-"""The same config gives the same bytes; what may move the last digits moves them by no more than is stated."""
+"""The same config gives the same bytes; what may change the last digits changes them no more than is stated."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def engine(kind: str, net: nn.Module) -> Inference:
 
 
 def decibels(inference: Inference, batch_size: int) -> NDArray[np.float64]:
-    """PSNRs of the interventions, restored in batches."""
+    """Measure the PSNRs of the interventions, restored in batches."""
     starts = range(0, len(CORNERS), batch_size)
     parts = [inference.restore(CORNERS[at : at + batch_size], BLOCKS[at : at + batch_size]) for at in starts]
     truth = torch.from_numpy(IMAGE[TARGET_ROI.window].copy()).permute(2, 0, 1)
@@ -94,7 +94,7 @@ def test_the_same_batches_give_the_same_bytes(tmp_path: Path, settings: dict[str
 
 
 def test_processes_give_the_same_bytes(tmp_path: Path) -> None:
-    """Whatever order Python's sets have in them, and however many threads they use."""
+    """Compare processes with other orders of Python's sets, and other numbers of threads."""
     words = ["Modellist=[DnCNN@Demo]", "Imagelist=[demo_2.png]", "mask_block_size=64", "coarse_num=2", "fine_num=3"]
     contents = []
     for number in (1, 2):

@@ -1,7 +1,7 @@
 """Both engines keep what they compute on the device that they are given.
 
-That takes no GPU: fake tensors of one compute nothing, but an operator whose inputs lie on two devices fails. It is the
-second GPU, so that what would go to the first by default is found, too.
+This needs no GPU: fake tensors on a GPU compute nothing, but an operator whose inputs lie on two devices fails. The
+device is the second GPU, so that tensors that go to the first by default are found, too.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ NETWORKS: dict[str, Callable[[], nn.Module]] = {
 def on_second_gpu(make: Callable[[], nn.Module]) -> nn.Module:
     with SECOND_GPU:
         net = make().eval()
-    # Parameters of a module cannot be replaced by fake ones; these are where they should be already.
+    # Parameters of a module cannot be replaced by fake ones; these are already where they should be.
     net.to = lambda *_: net  # type: ignore[assignment,method-assign]
     return net
 

@@ -89,7 +89,7 @@ def test_a_mistake_ends_with_one_line(own: Path, image: Path, capsys: pytest.Cap
 
 
 class Clock:
-    """A clock that interventions alone move: a second each, and two in the fine stage."""
+    """A clock that only interventions move: by a second each, and by two in the fine stage."""
 
     def __init__(self) -> None:
         self.now = 0.0

@@ -36,7 +36,7 @@ def compute(config: Config) -> None:
 
 
 def by_hand(config: Config, stage: str, draws: int) -> np.ndarray:
-    """PSNR of every intervention of a stage: one image at a time, pasted by slicing, in float64 NumPy."""
+    """Measure the PSNR of every intervention of a stage: one image at a time, pasted by slicing, in float64 NumPy."""
     image = read_image(config.image_path("photo_1.png"))
     scene = make_scene(config.task_degradation, image, "photo_1.png")
     height, width = scene.degraded.shape[:2]

@@ -75,7 +75,7 @@ def test_mistakes_are_named(settings: dict[str, Any], image: np.ndarray, as_in_c
     network = load_network("Tiny", "DN")
     with pytest.raises(InputError, match=r"16x16\+30\+0 reaches out of the image of 40 x 32"):
         explain(network, image, ROI.square(30, 0, 16), Degradation("DN"), as_in_config)
-    with pytest.raises(InputError, match="no multiple of the scale 4"):
+    with pytest.raises(InputError, match="not a multiple of the scale 4"):
         explain(network, image, ROI_OF_TESTS, Degradation("SR", scale=4), Settings(block=6))
     with pytest.raises(InputError, match="the network: its scale is 4, not 2"):
         explain(nn.Upsample(scale_factor=4), image, ROI_OF_TESTS, Degradation("SR", scale=2), as_in_config)
@@ -85,9 +85,9 @@ def test_mistakes_are_named(settings: dict[str, Any], image: np.ndarray, as_in_c
         explain_rois(network, image, [], Degradation("DN"), as_in_config)
     with pytest.raises(InputError, match=r"ROI 0x4\+8\+8 holds no pixel"):
         explain(network, image, ROI(8, 8, 0, 4), Degradation("DN"), as_in_config)
-    with pytest.raises(InputError, match=r"image: float64 \(32, 40, 3\), not RGB of 8 bits"):
+    with pytest.raises(InputError, match=r"image: it is float64 \(32, 40, 3\), not RGB of 8 bits"):
         explain(network, image / 255, ROI_OF_TESTS, Degradation("DN"), as_in_config)
-    with pytest.raises(InputError, match="image: a list, not a NumPy array"):
+    with pytest.raises(InputError, match="image: it is a list, not a NumPy array"):
         explain(network, image.tolist(), ROI_OF_TESTS, Degradation("DN"), as_in_config)
 
 
@@ -105,7 +105,7 @@ def test_mistakes_are_named(settings: dict[str, Any], image: np.ndarray, as_in_c
         ({"tol": float("nan")}, "tol: input should be a finite number"),
         ({"seed": -1}, "seed: input should be greater than or equal to 0"),
         ({"batch_size": 0}, "batch_size: input should be greater than 0"),
-        ({"device": "gpu"}, "device: 'gpu' is no device; write one of auto, cuda, cuda:1, mps, cpu"),
+        ({"device": "gpu"}, "device: 'gpu' is not a device; write one of auto, cuda, cuda:1, mps, cpu"),
         ({"bank": "patches.npz"}, "bank: input should be an instance of PatchBank"),
     ],
 )
@@ -139,7 +139,7 @@ def test_a_bank_is_checked_when_it_is_made(shape: tuple[int, ...]) -> None:
         ({"task": "dn"}, "task: 'dn' is not one of SR, DN, DR, PAIR"),
         ({"task": "SR", "scale": 5}, "scale: 5 is not one of 1, 2, 3, 4, 8"),
         ({"task": "DN", "scale": 2}, "scale: must be 1 for task DN"),
-        ({"task": "DN", "sigma": 0.0}, "sigma: 0.0 is no strength of noise"),
+        ({"task": "DN", "sigma": 0.0}, "sigma: 0.0 is not a strength of noise"),
         ({"task": "DR", "rain": "hail"}, "rain: 'hail' is not one of small, medium, large, random"),
         ({"task": "PAIR"}, "inputs: task PAIR needs the folder"),
     ],
@@ -151,7 +151,7 @@ def test_a_degradation_is_checked_when_it_is_made(wrong: dict[str, Any], said: s
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:", "cuda:-1", "cpu:1", ""])
 def test_what_is_no_device_is_said_to_be_none(name: str) -> None:
-    with pytest.raises(InputError, match="device: .* is no device; write one of auto"):
+    with pytest.raises(InputError, match="device: .* is not a device; write one of auto"):
         pick_device(name)
 
 

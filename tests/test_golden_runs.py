@@ -128,7 +128,7 @@ def test_replay_gives_the_recorded_psnrs(recording: Recording) -> None:
             corners = places[:, :2] * recording.block
             blocks = arrays[f"{stage}_block_in_model_input"][part]
             if config["task"] != "DN":
-                # The published code pastes blue as red; the same draws with that swap give its very blocks.
+                # The published code swaps blue and red; the same draws with that swap give exactly its blocks.
                 indices = np.array([names.index(entry["patch"]) for entry in entries[part]])
                 patches = bank.at_size(indices, recording.block)[..., ::-1]
                 remade = scene.degrade_patches(
@@ -212,6 +212,6 @@ def test_overlays_equal_the_recorded_pictures(recording: Recording) -> None:
     recorded = read_image(picture)
     different = (found != recorded).any(axis=2)
     if config["task"] == "SR":
-        # The published code frames the ROI sr times too far down and right, this project where it is (N22).
+        # The published code frames the ROI sr times too far down and right; this project frames it where it is (N22).
         different &= ~(found == ROI_COLOUR).all(axis=2) & ~(recorded == ROI_COLOUR).all(axis=2)
     assert not different.any()

@@ -30,7 +30,7 @@ def photograph(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def assert_equals_dense(net: nn.Module, image: np.ndarray, roi: ROI, block: int, corners: np.ndarray) -> None:
-    """Also that what is out of reach stays as it was, bit for bit."""
+    """Check that both inferences agree, and that what is out of reach stays as it was, bit for bit."""
     blocks = np.random.default_rng(1).integers(0, 256, (len(corners), block, block, 3), dtype=np.uint8)
     incremental, dense = IncrementalInference(net, image, roi, block, CPU), DenseInference(net, image, roi, CPU)
     assert torch.equal(incremental.baseline(), dense.baseline())
@@ -45,7 +45,7 @@ def assert_equals_dense(net: nn.Module, image: np.ndarray, roi: ROI, block: int,
         assert reached or torch.equal(restored, untouched)
 
 
-# Not shrunk: a network is drawn by its seed, and no seed is simpler than another.
+# Examples are not shrunk: a network is drawn by its seed, and no seed is simpler than another.
 @settings(
     max_examples=50,
     deadline=None,
@@ -81,7 +81,7 @@ def test_networks_of_the_zoo(task: str, name: str) -> None:
 
 
 def seeded(net: nn.Module) -> nn.Module:
-    """With the weights of the recorded outputs, which neither fade out nor explode."""
+    """Build a network with the weights of the recorded outputs, which neither fade out nor explode."""
     spec = importlib.util.spec_from_file_location("seed_weights", Path(GOLDEN_ZOO) / "seed_weights.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)

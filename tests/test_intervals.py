@@ -224,7 +224,7 @@ def test_the_known_offset_undoes_what_rounding_the_untouched_roi_does() -> None:
     floor = rounding_floor(unrounded, values)
     assert np.std(offsets) == pytest.approx(floor, rel=0.15)
     assert abs(np.mean(offsets)) < 0.2 * floor
-    # The intervened ROI has rounding luck of its own; over many draws it averages out, the offset does not.
+    # The intervened ROI has rounding errors of its own; over many draws they average out, but the offset does not.
     assert np.corrcoef(offsets, effects)[0, 1] > 0.5
     assert np.std(np.subtract(effects, offsets)) == pytest.approx(floor, rel=0.15)
 

@@ -1,4 +1,4 @@
-"""Local Attribution Maps: closed forms that need nothing, and what the authors' code computes where it is recorded."""
+"""Local Attribution Maps equal closed forms, and what the authors' code computes if the records are at hand."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from shared_material import SHARED, needs
 GOLDEN = SHARED / "golden_lam"
 WINDOW = ROI.square(6, 5, 8)
 
-# The small networks and images. All cases take minutes, and the rest is for those who have them.
+# These are the small networks and images; all cases together take minutes.
 QUICK = {
     "DnCNN_kodim08_dn_1",
     "EDSR-Demo_woman_odd_0",

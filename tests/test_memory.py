@@ -1,4 +1,4 @@
-"""The memory of a run is bounded, stated beforehand, and too little of it on a device is survived."""
+"""The memory of a run is bounded and predicted, and a run survives too little memory on a device."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ def test_too_little_memory_is_survived_and_warned_of_once(monkeypatch: pytest.Mo
         found = [inference.restore(CORNERS, blocks) for _ in range(2)]
     assert len(caught) == 1
     assert "out of memory on cpu" in str(caught[0].message)
-    # What failed once is not tried again.
+    # A size that failed once is not tried again.
     assert sum(size > 2 for size in sizes) <= 2
     for restored in found:
         torch.testing.assert_close(restored, expected, rtol=0, atol=1e-5)
@@ -168,7 +168,7 @@ def test_too_little_memory_is_survived_and_warned_of_once(monkeypatch: pytest.Mo
 
 
 def limit_batches(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
-    """Let both engines run out of memory on larger batches; the sizes that are tried."""
+    """Let both engines run out of memory on larger batches; give the sizes that are tried."""
     sizes: list[int] = []
 
     def limited(run: Any) -> Any:

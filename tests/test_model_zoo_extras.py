@@ -1,4 +1,4 @@
-"""What the recorded cases at scale 4 do not show: other factors, numbered names, any size, parts that are shared."""
+"""Cases that the recorded ones at scale 4 do not show: other factors, numbered names, any size, shared parts."""
 
 from __future__ import annotations
 

@@ -133,7 +133,7 @@ def convolution(inputs, outputs):
 
 @pytest.fixture
 def my_net(tmp_path: Path) -> Path:
-    """A user's file that imports its neighbour."""
+    """Write a user's file that imports the file beside it."""
     folder = tmp_path / "mine"
     folder.mkdir()
     (folder / "my_layers.py").write_text(MY_LAYERS)
@@ -200,7 +200,7 @@ def test_every_network_of_the_zoo_is_known_by_its_keys_and_shapes(entry: Any) ->
 def test_other_members_of_a_family_are_known(tmp_path: Path, net: nn.Module, scale: int, name: str | None) -> None:
     torch.save({"params_ema": net.state_dict()}, tmp_path / "mine.pth")
     if name is None:
-        with pytest.raises(InputError, match="neither the zoo nor spandrel|no network of the zoo"):
+        with pytest.raises(InputError, match="neither the zoo nor spandrel|not a network of the zoo"):
             found(str(tmp_path / "mine.pth"), "SR", scale)
         return
     model = found(str(tmp_path / "mine.pth"), "SR", scale)
@@ -281,21 +281,21 @@ def test_what_only_spandrel_knows_is_run_without_clamping(tmp_path: Path) -> Non
 
 
 def test_networks_that_are_told_a_noise_level_need_their_code(tmp_path: Path) -> None:
-    """Spandrel takes a grey FFDNet for a DnCNN, and gives both 15/255."""
+    """Spandrel mistakes a gray FFDNet for a DnCNN, and gives both 15/255."""
     pytest.importorskip("spandrel")
     from CEM_Demo.ModelZoo.NN.dncnn import plain_network
 
     net = nn.Module()
     net.model = plain_network(1 * 4 + 1, 1 * 4, 8, 15)
     torch.save(net.state_dict(), tmp_path / "mine.pth")
-    with pytest.raises(InputError, match="it is told a noise level"):
+    with pytest.raises(InputError, match="it needs a noise level"):
         found(str(tmp_path / "mine.pth"), "DN")
 
 
 def test_without_spandrel_the_way_on_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "spandrel", None)
     torch.save(nn.Linear(2, 3).state_dict(), tmp_path / "mine.pth")
-    with pytest.raises(InputError, match="pip install spandrel makes more known, or give its code"):
+    with pytest.raises(InputError, match="to recognize more networks, pip install spandrel, or give its code"):
         found(str(tmp_path / "mine.pth"))
 
 
@@ -393,14 +393,14 @@ MISTAKES: list[tuple[Any, str]] = [
     ("{code}:Cropping", "for an image of (1, 3, 64, 64)"),
     ("{code}:Failing", "my_net.py, line 59: RuntimeError: not today"),
     ("{code}:Hoarding", "it gives another image each time"),
-    ("{code}:Noisy", "it draws random numbers, so its effects would be those of chance"),
+    ("{code}:Noisy", "it draws random numbers, so its effects would depend on chance"),
     ("{code}:Wordy", "it returns a str, not an image; name the image's key or number as output"),
     ({"code": "{code}:MyNet", "kwargs": {"widht": 3}}, "TypeError: MyNet.__init__() got an unexpected"),
     ({"code": "{code}:MyNet", "kwargs": {"scale": 3}, "name": "A"}, "A: its scale is 3, not 2; set sr: 3"),
     ({"code": "{code}:MyNet", "output": "picture"}, "KeyError: 'picture'"),
     ({"code": "{code}:MyNet", "weights": "{folder}/none.pth"}, "there is no file"),
     ({"code": "{code}:MyNet", "weights": "{tiny}"}, "the checkpoint does not fit MyNet of"),
-    ({"weigths": "a.pth"}, "a model has no 'weigths'; did you mean weights?"),
+    ({"weigths": "a.pth"}, "a model has no key 'weigths'; did you mean weights?"),
     ({"name": "A"}, "a model needs weights or code"),
     ({"weights": "a.pth", "kwargs": {}}, "kwargs needs code beside it"),
     ({"code": "a.py:A", "weights": "a.pth", "model": "EDSR"}, "give code or model, not both"),

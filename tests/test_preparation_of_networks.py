@@ -1,4 +1,4 @@
-"""What a network takes, gives and keeps is found out before it is run, and nothing is left behind in it."""
+"""What a network takes, gives and keeps is found out before it runs, and nothing is left behind in it."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_the_facts_are_found() -> None:
 
 
 def test_a_bounded_residual_is_not_taken_for_another_range() -> None:
-    """On larger and larger values it vanishes, which says nothing of the values that it is meant for."""
+    """The residual vanishes on larger and larger values, which does not show what the network is meant for."""
     with seeded(0):
         found = probe(strangers.BatchStatistics().eval())
     assert found.values == (0, 1) and found.likely_values == (0, 255)

@@ -1,4 +1,4 @@
-"""Effects are gone on from, and drawn, only where all that decides them is the same."""
+"""Effects are continued and drawn only if all that decides them is the same."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from CEM_Demo.tasks import denoising, deraining
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
 from killing import results
 
-# A change of each key that decides the numbers and leaves the results where they are, and what is said of it.
+# A change of each key that decides the numbers but not the folder, and what the message says about it.
 CONFIG_CHANGES: dict[str, tuple[Any, str]] = {
     "w": (16, r"roi was 16x16\+8\+8, is now 16x16\+16\+8"),
     "h": (16, r"roi was 16x16\+8\+8, is now 16x16\+8\+16"),
@@ -44,7 +44,7 @@ CONFIG_CHANGES: dict[str, tuple[Any, str]] = {
     "intervention": ({"kind": "blur", "sigma": 2}, "intervention was natural, is now blur, sigma 2 pixels"),
     "metrics": (["psnr", "ssim"], "metrics was psnr, is now psnr, ssim"),
 }
-# Keys that are part of the folder's name, so that another value cannot meet these results but by a renamed folder.
+# Keys that are part of the folder's name; another value can meet these results only if the folder is renamed.
 IN_THE_FOLDER: dict[str, tuple[Any, str]] = {
     "task": ("DR", "task was DN, is now DR"),
     "sr": (2, "sr was 1, is now 2"),

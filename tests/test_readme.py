@@ -1,4 +1,4 @@
-"""What the README and the other documents say can be typed, and names what there is."""
+"""The commands of the README and the other documents run, and the files that they name exist."""
 
 from __future__ import annotations
 

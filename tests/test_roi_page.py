@@ -1,4 +1,4 @@
-"""Choosing an ROI: sound proposals, a command line that is of use by itself, and a page alive in a real browser."""
+"""Choosing an ROI: sound proposals, a command line that is useful by itself, and a page that works in a browser."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """44 x 36 pixels, of which blocks of 8 leave partial ones at the border."""
+    """Write an image of 44 x 36 pixels, where blocks of 8 are partial at the border."""
     path = tmp_path / "a photo.png"
     Image.fromarray(photograph(36, 44)).save(path)
     return path
@@ -307,7 +307,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
-    """Choose on an image, with a config or without, and open the page; it must neither complain nor load a thing."""
+    """Choose on an image, with or without a config, and open the page; it must neither complain nor load anything."""
     complaints: list[str] = []
 
     def opened(image: Path, config: Path | None = None, width: int = 1200, **options: Any) -> Any:
@@ -328,7 +328,7 @@ def open_page(browser: Any, tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
 
 def point(page: Any, column: float, row: float) -> tuple[float, float]:
-    """Where the middle of a pixel of the image lies in the window."""
+    """Find where the middle of a pixel of the image lies in the window."""
     frame = page.locator("#stage").bounding_box()
     width, height = page.evaluate("[width, height]")
     return frame["x"] + (column + 0.5) / width * frame["width"], frame["y"] + (row + 0.5) / height * frame["height"]
@@ -346,7 +346,7 @@ def click(page: Any, column: int, row: int) -> None:
 
 
 def rois(page: Any) -> list[tuple[int, int, int, int]]:
-    """The boxes of the list form."""
+    """Read the boxes of the list form."""
     boxes = yaml.safe_load(page.locator("#list").inner_text())["rois"]
     assert all(list(box) == ["left", "top", "width", "height"] for box in boxes)
     return [tuple(box.values()) for box in boxes]

@@ -1,4 +1,4 @@
-"""Draws that know when to stop: the sequence, the rounds, the screen and the replay of both rules."""
+"""Adaptive draws: the sequence, the rounds, the screen, and the replay of both rules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def in_place(size: int, seed: int = 0, image: str = "photo.png") -> StratifiedSequence:
-    """A sequence over a bank that stands in its order already, so that patches are places."""
+    """Make a sequence over a bank that is already in its order, so that patches are places."""
     return make_sequence(seed, image, np.arange(size))
 
 

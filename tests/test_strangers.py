@@ -1,4 +1,4 @@
-"""Whatever network a stranger brings, a run ends in a map as of a plain loop of the network, or in one clear line."""
+"""Whatever network a stranger brings, a run ends in the map of a plain loop of the network, or in one clear line."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ DECIBELS = 5e-3
 
 @pytest.fixture
 def sweep(tmp_path: Path, settings: Settings) -> Settings:
-    """One draw on each block of a small image, and no fine stage."""
+    """Make one draw on each block of a small image, without a fine stage."""
     bank = np.random.RandomState(2).randint(0, 256, (20, BLOCK, BLOCK, 3)).astype(np.uint8)
     np.savez(tmp_path / "bank.npz", patches=bank)
     return settings | {"coarse_num": 1, "fine_num": 1, "tol": 90.0, "batch_size": 4}
 
 
 def at_scale(settings: Settings, scale: int) -> Settings:
-    """The config for networks of a scale, whose input has ``SIDE`` x ``SIDE`` pixels."""
+    """Make the config for networks of a scale, whose input has ``SIDE`` x ``SIDE`` pixels."""
     Image.fromarray(photograph(SIDE * scale, SIDE * scale)).save(Path(settings["TextImg_path"]) / "photo_1.png")
     roi = {"w": 8 * scale, "h": 12 * scale, "ROI_size": 16 * scale}
     task = {"task": "DN", "sr": 1} if scale == 1 else {"task": "SR", "sr": scale}
@@ -50,7 +50,7 @@ def at_scale(settings: Settings, scale: int) -> Settings:
 
 
 def by_hand(settings: Settings, network: Callable[[Tensor], Tensor]) -> np.ndarray:
-    """PSNR of every intervention: one image at a time, pasted by slicing, in float64 NumPy."""
+    """Measure the PSNR of every intervention: one image at a time, pasted by slicing, in float64 NumPy."""
     image = read_image(Path(settings["TextImg_path"]) / "photo_1.png")
     scene = make_scene(Degradation(settings["task"], settings["sr"]), image, "photo_1.png")
     bank = load_bank(Path(settings["patch_path"]))
@@ -78,7 +78,7 @@ def run(folder: Path, settings: Settings, mode: str) -> int:
 
 
 def measured(settings: Settings, label: str, mode: str) -> tuple[np.ndarray, str]:
-    """What a run left on the disk: the PSNRs of its coarse stage, and the inference it took."""
+    """Read what a run left on the disk: the PSNRs of its coarse stage, and the inference that it used."""
     run_folder = next(Path(settings["output_dir"]).glob(f"*-CEM/{mode}-*"))
     values = loadmat(run_folder / label / "photo_1.png-PSNR_all_perturb-C1.mat")["PSNR"]
     manifest = json.loads((run_folder / label / "photo_1.png" / "manifest.json").read_text())
@@ -87,9 +87,9 @@ def measured(settings: Settings, label: str, mode: str) -> tuple[np.ndarray, str
 
 @dataclass(frozen=True)
 class Stranger:
-    """A network to sweep over: what names it in ``Modellist``, its label there, what it does, and its size.
+    """A network to sweep over: its entry in ``Modellist``, its label there, what it does, and its size.
 
-    ``line`` is in what a run ends with where there can be no map.
+    ``line`` is part of what a run ends with if there can be no map.
     """
 
     model: Any
@@ -100,7 +100,7 @@ class Stranger:
 
 
 def run_in_all_modes(folder: Path, settings: Settings, stranger: Stranger, capsys: Any, record: Any) -> None:
-    """Each ends in a map as of a plain loop, or in exit code 2 and one line that names the cause."""
+    """Each run ends in the map of a plain loop, or in exit code 2 and one line that names the cause."""
     expected = None if stranger.line else by_hand(settings, stranger.restore)
     for mode in MODES:
         begin = time.perf_counter()
@@ -122,7 +122,7 @@ def run_in_all_modes(folder: Path, settings: Settings, stranger: Stranger, capsy
 
 
 def padded(network: Callable[[Tensor], Tensor], registered: Registered) -> Callable[[Tensor], Tensor]:
-    """The network on the image, continued by reflection to the sides that it takes; cropped."""
+    """Run the network on the image, extended by reflection to the sides that it takes, and crop the output."""
 
     def restore(image: Tensor) -> Tensor:
         extra = -SIDE % registered.multiple
@@ -163,13 +163,13 @@ CODE = Path(strangers.__file__)
 
 
 def build(kind: type[nn.Module]) -> nn.Module:
-    """As a config builds it: always with the same weights."""
+    """Build the network as a config does, always with the same weights."""
     with seeded(0):
         return kind().eval()
 
 
 def reference(kind: type[nn.Module]) -> Callable[[Tensor], Tensor]:
-    """What each style means, written out: how its images get in and out."""
+    """Write out what each style means: how its images get in and out."""
     network = build(kind)
 
     def last(returned: Any) -> Tensor:
@@ -195,7 +195,7 @@ def reference(kind: type[nn.Module]) -> Callable[[Tensor], Tensor]:
 def test_styles_found_in_the_wild(
     tmp_path: Path, sweep: Settings, capsys: Any, record_property: Any, kind: type[nn.Module]
 ) -> None:
-    """What torch.export does not flatten is run densely, and refused where incremental inference is asked for."""
+    """What torch.export cannot flatten runs densely, and is refused if incremental inference is asked for."""
     parameters = sum(weight.numel() for weight in build(kind).parameters())
     stranger = Stranger(f"{CODE}:{kind.__name__}", kind.__name__, reference(kind), parameters)
     run_in_all_modes(tmp_path, at_scale(sweep, 1), stranger, capsys, record_property)

@@ -1,4 +1,4 @@
-"""Training learns, and goes on after an interruption as if there had been none."""
+"""Training learns, and continues after an interruption as if there had been none."""
 
 from __future__ import annotations
 

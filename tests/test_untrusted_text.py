@@ -1,4 +1,4 @@
-"""Names and paths are the user's: they lead neither out of the output folder nor out of the page's text."""
+"""Names and paths come from the user; they lead neither out of the output folder nor out of the page's text."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def refuse(folder: Path, settings: dict[str, Any], **changes: Any) -> None:
 def test_no_name_leads_out_of_the_folder(tmp_path: Path, settings: dict[str, Any], name: str) -> None:
     for key, value in (("prefix", name), ("Imagelist", [name])):
         refuse(tmp_path, settings, **{key: value})
-    # With a slash, it names a checkpoint file, of which the stem alone names folders.
+    # With a slash, it names a checkpoint file, and only the stem of that names folders.
     if "/" in name or "\\" in name:
         with pytest.raises(InputError):
             prepare(make_config(tmp_path, settings, Modellist=[name]))
@@ -230,7 +230,7 @@ SCRIPTS = ("demo_causal_effect_calculation", "demo_CEM_generation")
 
 
 class Page(HTMLParser):
-    """The tags of a page and their attributes' names, and all text outside the page's own script."""
+    """Collect the tags of a page, the names of their attributes, and all text outside the page's own script."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -253,7 +253,7 @@ def parse(text: str) -> Page:
 
 
 def assert_page_is_sound(text: str, names: list[str]) -> None:
-    """Only the tags and attributes of the template, and the names as text."""
+    """Check that the page has only the tags and attributes of the template, and the names as text."""
     page, plain = parse(text), parse(a_page("plain"))
     assert set(page.shape) == set(plain.shape)
     assert [tag for tag, _ in page.shape].count("script") == [tag for tag, _ in plain.shape].count("script")
@@ -266,7 +266,7 @@ PICTURE = png_bytes(photograph(8, 8))
 
 
 def a_page(text: str) -> str:
-    """The report of one model on one image, with ``text`` wherever the user's or a file's text goes."""
+    """Render the report of one model on one image, with ``text`` wherever text of the user or of a file goes."""
     roi = np.zeros((2, 2), dtype=bool)
     made = make_map(30.0, {"coarse": Draws.of_published(np.full((2, 2, 2), 29.0))}, 0.01, roi)
     manifest = {
@@ -279,7 +279,7 @@ def a_page(text: str) -> str:
     panel = Panel(text, PICTURE, PICTURE, PICTURE, PICTURE, 30.0, made, manifest)
     with tempfile.TemporaryDirectory() as folder:
         config = a_config(Path(folder))
-    # Names like these no config takes; the page must not depend on that.
+    # No config accepts names like these, but the page must not depend on that.
     config = config.model_copy(
         update={"prefix": text, "TextImg_path": text, "patch_path": text, "output_dir": text, "Modellist": [text]}
     )

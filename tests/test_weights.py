@@ -15,7 +15,7 @@ from CEM_Demo.Training.evaluate import evaluate
 from conftest import BUNDLED
 from shared_material import SHARED, needs
 
-# dB on photographs never trained on, for networks that are trained on two CPU cores
+# dB on photographs outside the training set, for networks that were trained on two CPU cores
 TARGETS = {"SR": {"set5": 30.4, "set14": 27.3}, "DN": {"kodak24": 27.5}, "DR": {"kodak24": 29.0}}
 GAIN = {"SR": 0.5, "DN": 8.0, "DR": 3.0}  # dB over the degraded image
 TEST_IMAGES = Path(__file__).parents[1] / "CEM_Demo" / "test_images" / "Test1"

@@ -51,7 +51,7 @@ def test_phase_kernels_are_the_transposed_convolution(kernel: tuple[int, int], s
 
 
 class Once(nn.Module):
-    """One operator."""
+    """A network of one operator."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ LAYERS = [
 
 @pytest.mark.parametrize("layer", LAYERS, ids=str)
 def test_rules_bound_what_an_operator_reads(layer: nn.Module) -> None:
-    """Every pixel's dependence, found by derivatives, lies in the windows; a single pixel's window is not too large."""
+    """Check by derivatives that windows hold all that a pixel depends on, and that a single pixel has no larger one."""
     size = (12, 14)
     graph = export_graph(Once(layer).eval(), *size, CPU)
     number, rule = graph.output, rules_of(graph)[graph.output]

@@ -1,4 +1,4 @@
-"""Compare a network with the recorded one: state dict and outputs under one seeding rule."""
+"""Compare a network with the recorded one: its state dict, and its outputs with seeded weights."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def seed_weights(net: torch.nn.Module) -> None:
 
 
 def relative_error(found: torch.Tensor, expected: np.ndarray) -> float:
-    """Norm of the difference over the norm of ``expected``."""
+    """Divide the norm of the difference by the norm of ``expected``."""
     difference = found.double().numpy() - expected
     return float(np.linalg.norm(difference) / np.linalg.norm(expected))
 
 
 def assert_state_dict_is(net: torch.nn.Module, manifest: Path) -> None:
-    """The keys, shapes and types are those of ``manifest``, in its order, and so are the values that are constants."""
+    """Check that keys, shapes and types are those of ``manifest``, in its order, and so are constant values."""
     recorded = json.loads(gzip.decompress(manifest.read_bytes()))
     expected = [[key, shape, dtype.removeprefix("torch.")] for key, shape, dtype in recorded["state"]]
     found = [[key, list(value.shape), str(value.dtype).split(".")[1]] for key, value in net.state_dict().items()]
@@ -43,7 +43,7 @@ def assert_state_dict_is(net: torch.nn.Module, manifest: Path) -> None:
 
 
 def assert_outputs_are(net: torch.nn.Module, outputs: Path) -> None:
-    """With seeded weights the recorded inputs give the recorded outputs, grey or coloured (``_rgb``)."""
+    """Check that with seeded weights the recorded inputs give the recorded outputs, gray or color (``_rgb``)."""
     seed_weights(net)
     golden = np.load(outputs)
     with torch.inference_mode():

@@ -52,7 +52,7 @@ MODEL_LIST = {
 
 
 def split_name(model_loading_name: str) -> tuple[str, str]:
-    """``EDSR@Demo`` -> (``EDSR``, ``Demo``); a plain name means the published weights, ``Base``."""
+    """Split ``EDSR@Demo`` into (``EDSR``, ``Demo``); a plain name means the published weights, ``Base``."""
     name, _, training = model_loading_name.partition("@")
     if not name or "@" in training or model_loading_name.endswith("@"):
         raise InputError(f"{model_loading_name!r} is not a model name: write Model or Model@Training")
@@ -62,14 +62,14 @@ def split_name(model_loading_name: str) -> tuple[str, str]:
 def build_network(
     name: str, task: str, factor: int = 4, num_channels: int = 3, training: str | None = None
 ) -> nn.Module:
-    """A network of the zoo with random weights.
+    """Build a network of the zoo with random weights.
 
     Args:
         name: model name without ``@Training``.
         task: SR, DN or DR.
         factor: scale of an SR network; DN and DR networks, and SR networks of scale 1, keep theirs.
         num_channels: channels of the images.
-        training: build it as the checkpoint of this training needs it; few differ from the model of their name.
+        training: build the network that fits the checkpoint of this training; few differ from the model's own.
 
     Raises:
         UnknownModelError: the zoo has no such model for this task.
@@ -91,7 +91,7 @@ def build_network(
 
 
 def load_network(model_loading_name: str, task: str, factor: int = 4) -> nn.Module:
-    """A network with its weights, in evaluation mode, on the CPU.
+    """Load a network with its weights, in evaluation mode, on the CPU.
 
     Args:
         model_loading_name: ``Model`` (the published weights) or ``Model@Training``.
@@ -99,7 +99,7 @@ def load_network(model_loading_name: str, task: str, factor: int = 4) -> nn.Modu
         factor: scale of an SR network; one of scale 1 gets the bicubically enlarged image.
 
     Raises:
-        InputError: unknown name, missing checkpoint, or a checkpoint that does not fit the network.
+        InputError: the name is unknown, or the checkpoint is missing or does not fit the network.
     """
     name, training = split_name(model_loading_name)
     entry = find(name, task)
@@ -108,36 +108,36 @@ def load_network(model_loading_name: str, task: str, factor: int = 4) -> nn.Modu
 
 
 def at_scale(net: nn.Module, entry: Entry, task: str, factor: int) -> nn.Module:
-    """The network of an entry; behind a bicubic enlargement where it is of scale 1 and the task wants ``factor``."""
+    """Put a bicubic enlargement before an entry's network if it has scale 1 and the task wants ``factor``."""
     enlarges = entry.scale == 1 and factor > 1 and task in ("SR", PAIRED)
     return EnlargeFirst(net, factor).train(net.training) if enlarges else net
 
 
 def get_model(model_name: str, factor: int = 4, num_channels: int = 3) -> nn.Module:
-    """A super-resolution network with random weights; see :func:`build_network`."""
+    """Build a super-resolution network with random weights; see :func:`build_network`."""
     return build_network(model_name, "SR", factor, num_channels)
 
 
 def get_denoise_model(model_name: str, factor: int = 1, num_channels: int = 3) -> nn.Module:
-    """A denoising network with random weights; see :func:`build_network`."""
+    """Build a denoising network with random weights; see :func:`build_network`."""
     return build_network(model_name, "DN", factor, num_channels)
 
 
 def get_derain_model(model_name: str, factor: int = 1, num_channels: int = 3) -> nn.Module:
-    """A deraining network with random weights; see :func:`build_network`."""
+    """Build a deraining network with random weights; see :func:`build_network`."""
     return build_network(model_name, "DR", factor, num_channels)
 
 
 def load_model(model_loading_name: str, factor: int = 4) -> nn.Module:
-    """A super-resolution network with its weights; see :func:`load_network`."""
+    """Load a super-resolution network with its weights; see :func:`load_network`."""
     return load_network(model_loading_name, "SR", factor)
 
 
 def load_denoise_model(model_loading_name: str) -> nn.Module:
-    """A denoising network with its weights; see :func:`load_network`."""
+    """Load a denoising network with its weights; see :func:`load_network`."""
     return load_network(model_loading_name, "DN")
 
 
 def load_derain_model(model_loading_name: str) -> nn.Module:
-    """A deraining network with its weights; see :func:`load_network`."""
+    """Load a deraining network with its weights; see :func:`load_network`."""
     return load_network(model_loading_name, "DR")

@@ -1,4 +1,4 @@
-"""``python -m CEM_Demo.ModelZoo``: the zoo as a table, or what network a checkpoint file holds."""
+"""Print the zoo as a table, or say what network a checkpoint file holds: ``python -m CEM_Demo.ModelZoo``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEADER = ("name", "task", "parameters", "reach", "published checkpoint", "presen
 
 
 def row(entry: Entry) -> tuple[str, ...]:
-    """One model's cells; the reach is the radius of its receptive field in input pixels."""
+    """Give the cells of one model; the reach is the radius of its receptive field in input pixels."""
     with torch.device("meta"):
         net = build_network(entry.name, entry.tasks[0])
     parameters = sum(weight.numel() for weight in net.parameters())
@@ -35,7 +35,7 @@ def row(entry: Entry) -> tuple[str, ...]:
 
 
 def table(rows: list[tuple[str, ...]], markdown: bool) -> str:
-    """The rows under their header, as aligned columns or in Markdown."""
+    """Lay out the rows under their header, as aligned columns or in Markdown."""
     lines = [HEADER, *rows]
     if markdown:
         lines.insert(1, tuple("---" for _ in HEADER))
@@ -47,8 +47,8 @@ def table(rows: list[tuple[str, ...]], markdown: bool) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m CEM_Demo.ModelZoo", description=__doc__)
     parser.add_argument("file", nargs="?", type=Path, help="say what network this checkpoint file holds")
-    parser.add_argument("--task", choices=TASKS, help="only the models that serve this task; of a file, what it is for")
-    parser.add_argument("--markdown", action="store_true", help="as a Markdown table")
+    parser.add_argument("--task", choices=TASKS, help="show only this task's models; with a file, what the file is for")
+    parser.add_argument("--markdown", action="store_true", help="print a Markdown table")
     arguments = parser.parse_args()
     if arguments.file is not None:
         return exit_code(lambda: print(describe_file(arguments.file, arguments.task or "SR")))

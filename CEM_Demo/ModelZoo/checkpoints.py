@@ -1,4 +1,4 @@
-"""From a checkpoint file to a network with its weights: found, opened safely, unwrapped, loaded strictly."""
+"""Find a checkpoint file, open it safely, unwrap its state dict, and load it strictly."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ MODEL_DIR = Path(__file__).parent / "models"
 
 PUBLISHED_AT = "https://github.com/J-FHu/CEM (its README links the authors' ModelZoo files)"
 
-# Keys under which training frameworks nest a state dict, the best weights first.
 # What training on several devices and torch.compile put before every key.
 PREFIXES = ("module.", "_orig_mod.")
+# Keys under which training frameworks nest a state dict, the best weights first.
 WRAPPERS = ("params_ema", "params", "state_dict")
 
 
 def checkpoint_path(entry: Entry, training: str) -> Path:
-    """The file of ``entry``'s weights.
+    """Find the file of ``entry``'s weights.
 
     Raises:
-        InputError: no such training, or its file is not in ``MODEL_DIR``; the message says where the
-            file belongs and which weights there are.
+        InputError: there is no such training, or its file is not in ``MODEL_DIR``; the message says where
+            the file belongs and which weights there are.
     """
     loadable = [
         f"{entry.name}@{name}" for name, known in entry.checkpoints.items() if (MODEL_DIR / known.file).is_file()
@@ -53,10 +53,10 @@ def checkpoint_path(entry: Entry, training: str) -> Path:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal.
+    """Compute the SHA-256 of a file, in hexadecimal.
 
     Raises:
-        InputError: it cannot be read.
+        InputError: the file cannot be read.
     """
     digest = hashlib.sha256()
     with reading(path), path.open("rb") as file:
@@ -66,7 +66,7 @@ def sha256_of(path: Path) -> str:
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """The state dict in a checkpoint file, out of whatever wraps it.
+    """Read the state dict in a checkpoint file, without whatever wraps it.
 
     Raises:
         InputError: the file is not a checkpoint of plain weights.
@@ -77,42 +77,42 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def read_plain(path: Path) -> Any:
-    """What ``torch.save`` put into a file, on the CPU.
+    """Read what ``torch.save`` put into a file, onto the CPU.
 
-    Such files are untrusted: nothing but tensors and plain containers is unpickled, and no code is run.
+    Such files are untrusted: only tensors and plain containers are unpickled, and no code is run.
 
     Raises:
-        InputError: the file is damaged, holds something else, or objects that only code could make.
+        InputError: the file is damaged, is of another kind, or holds objects that only code could make.
     """
     try:
         with warnings.catch_warnings():
-            # Of ways to read the file that are not taken here.
+            # PyTorch warns about ways to read the file that are not used here.
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises whatever the broken bytes make fail
-        # PyTorch's own message is a page long, and advises to read the file without care.
+        # PyTorch's own message is a page long and advises reading the file unsafely.
         raise InputError(f"{path}: not a checkpoint of plain weights: {_fault(path, str(error))}") from error
 
 
 def _fault(path: Path, complaint: str) -> str:
-    """What is wrong with a file that PyTorch does not read, and what to do about it."""
+    """Say what is wrong with a file that PyTorch does not read, and what to do about it."""
     again = f"fetch it again, from {PUBLISHED_AT} if it is a published one"
     with reading(path), path.open("rb") as file:
         start = file.read(512).lstrip()
     if not start:
         return f"the file is empty; {again}"
     if start.startswith(b"<"):
-        return f"it is a web page, as a failed download leaves; {again}"
+        return f"it is a web page, such as a failed download leaves; {again}"
     if start.startswith(b"version https://git-lfs"):
         return "it is a pointer of Git LFS; run git lfs pull to get the file itself"
-    # With what PyTorch calls an unsupported global, a pickle names the code that it would have run.
+    # An unsupported global, in PyTorch's words, names the code that the pickle would have run.
     objects = re.search(r"GLOBAL ([\w.]+) was not an allowed", complaint)
     if objects:
         return f"it holds objects of {objects[1]}, which is not run; save the network's state_dict() alone"
     if "TorchScript" in complaint:
         return (
             "it is a TorchScript program; save the network's state_dict() instead, "
-            "or name it as code, {code: mine.pt}, where you trust it"
+            "or, if you trust it, name it as code, {code: mine.pt}"
         )
     return f"it is damaged, or of another format; {again}"
 
@@ -122,7 +122,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         from safetensors import SafetensorError
         from safetensors.torch import load_file
     except ImportError as error:
-        raise InputError(f"{path}: pip install safetensors reads files of this kind") from error
+        raise InputError(f"{path}: to read files of this kind, pip install safetensors") from error
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
@@ -130,7 +130,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
-    """Strip the usual nesting (``params_ema``, ``params``, ``state_dict``), and what wrappers put before every key."""
+    """Strip the usual nesting (``params_ema``, ``params``, ``state_dict``), and the prefixes of every key."""
     for wrapper in WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -140,7 +140,7 @@ def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
     if strangers:
         known = ", ".join(WRAPPERS)
         raise InputError(
-            f"{path}: {strangers[0]!r} is not a tensor, so this is no state dict; save the network's state_dict(), "
+            f"{path}: {strangers[0]!r} is not a tensor, so this is not a state dict; save the network's state_dict(), "
             f"alone or under one of {known}"
         )
     state = {str(key): value for key, value in content.items()}
@@ -150,10 +150,10 @@ def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
 
 
 def load_strictly(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
-    """Load weights; every parameter is set and every weight used.
+    """Load weights so that every parameter is set and every weight is used.
 
     Raises:
-        InputError: names the first missing, unknown or misshapen key, or one that is no number.
+        InputError: a key is missing, unknown or of another shape, or its weights are quantized, sparse or NaN.
     """
     expected = net.state_dict()
     missing = [key for key in expected if key not in state]
@@ -165,10 +165,10 @@ def load_strictly(net: nn.Module, state: Mapping[str, Tensor], name: str) -> Non
             raise InputError(f"the checkpoint does not fit {name}: {found}; give it the weights of this very network")
     coded = [key for key in expected if expected[key].is_floating_point() and not _is_plain(state[key])]
     if coded:
-        raise InputError(f"the checkpoint of {name} is quantised or sparse: {first_of(coded)}; save plain float32")
+        raise InputError(f"the checkpoint of {name} is quantized or sparse: {first_of(coded)}; save plain float32")
     broken = [key for key, value in state.items() if value.isnan().any()]
     if broken:
-        raise InputError(f"the checkpoint of {name} holds NaN: {first_of(broken)}; take one from before that happened")
+        raise InputError(f"the checkpoint of {name} holds NaN: {first_of(broken)}; use one saved before that")
     net.load_state_dict(dict(state))
 
 

@@ -1,4 +1,4 @@
-"""Networks of scale 1 in super-resolution: they restore the bicubically enlarged image, as they were trained."""
+"""Let networks of scale 1 do super-resolution: they restore the bicubically enlarged image, as in their training."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 
 class EnlargeFirst(nn.Module):
-    """Bicubic enlargement with Pillow's kernel, then ``net``."""
+    """A bicubic enlargement with Pillow's kernel, followed by ``net``."""
 
     def __init__(self, net: nn.Module, scale: int) -> None:
         super().__init__()

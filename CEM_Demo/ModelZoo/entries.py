@@ -52,8 +52,8 @@ from CEM_Demo.ModelZoo.registry import TASKS, Checkpoint, Entry, SizeRequirement
 
 
 def base(file: str, demo: str | None = None) -> dict[str, Checkpoint]:
-    """The published checkpoint ``file``, and the bundled one of the model ``demo``."""
-    # All weights of networks that can be built for any scale are for this one.
+    """List the published checkpoint ``file``, and the bundled one of the model ``demo``."""
+    # Networks that can be built for any scale all have weights for scale 4.
     checkpoints = {"Base": Checkpoint(file, PUBLISHED_SHA256.get(file), scale=4)}
     if demo:
         checkpoints["Demo"] = Checkpoint(f"{demo}-Demo.pth", scale=4)
@@ -64,12 +64,12 @@ EVEN = SizeRequirement(2, 2)
 
 
 def single(name: str, task: str, build: Callable[..., nn.Module], paper: str, file: str | None, **facts: Any) -> Entry:
-    """A model of one task, published as ``file`` if it was."""
+    """Describe a model of one task, whose published weights, if any, are ``file``."""
     return Entry(name, (task,), build, paper, base(file) if file else {}, **facts)
 
 
 def edsr(name: str, width: int, depth: int, demo: str | None = None) -> Entry:
-    """A ``EDSR-width-depth``; two convolutions a block, and four around them, widen the reach by one each."""
+    """Describe ``EDSR-width-depth``; each block's two convolutions, and four around them, widen the reach by one."""
     return Entry(
         name,
         ("SR",),
@@ -85,9 +85,9 @@ def edsr(name: str, width: int, depth: int, demo: str | None = None) -> Entry:
 
 
 def edsr_training(arguments: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """How the authors' code trained an EDSR: on 0..255, and the paper's large one with its residuals scaled by 0.1.
+    """Tell how an EDSR was trained: on 0..1 or 0..255, and the paper's large one with residuals scaled by 0.1.
 
-    The mean that the network subtracts tells the range; section 4.2 of the paper the large network.
+    The mean that the network subtracts reveals the range; section 4.2 of the paper describes the large network.
     """
     span = 255 if state["sub_mean.bias"].abs().max() > 1 else 1
     is_large = (arguments["width"], arguments["depth"]) == (256, 32)
@@ -95,7 +95,7 @@ def edsr_training(arguments: Mapping[str, Any], state: Mapping[str, Tensor]) -> 
 
 
 def fsrcnn(name: str, width: int, depth: int, checkpoints: dict[str, Checkpoint] | None = None) -> Entry:
-    """A ``FSRCNN-width-depth``, named by its mapping layers."""
+    """Describe ``FSRCNN-width-depth``; the numbers are those of its mapping layers."""
     return Entry(
         name,
         ("SR",),
@@ -110,7 +110,7 @@ def fsrcnn(name: str, width: int, depth: int, checkpoints: dict[str, Checkpoint]
 
 
 def srresnet(name: str, tasks: tuple[str, ...], file: str, scale: int = 1, demo: str | None = None) -> Entry:
-    """An MSRResNet; at scale 1 for denoising, deraining and several tasks at once."""
+    """Describe an MSRResNet; at scale 1 it serves denoising, deraining, or several tasks at once."""
     return Entry(name, tasks, SRResNet, papers.SRGAN, base(file, demo), {"scale": scale}, scale=scale, reach=35)
 
 
@@ -123,21 +123,22 @@ def rcan(
     minimum: int = 1,
     **variant: int,
 ) -> Entry:
-    """A variant of RCAN that the authors of CEM published."""
+    """Describe a variant of RCAN that the authors of CEM published."""
     arguments = {"scale": scale, **variant}
     size = SizeRequirement(minimum=minimum)
     return Entry(name, tasks, RetrainedRCAN, papers.RCAN, base(file), arguments, scale=scale, size=size, reach=reach)
 
 
 def rrdbnet(name: str, paper: str, file: str) -> Entry:
-    """A training of ESRGAN's network."""
+    """Describe a training of ESRGAN's network."""
     return Entry(name, ("SR",), RRDBNet, paper, base(file), scale=4, takes_channels=True, reach=349)
 
 
 def swinir(name: str, tasks: tuple[str, ...], file: str, reach: int, aligned: bool = False, **arguments: Any) -> Entry:
-    """A SwinIR-M; at scale 1 unless the arguments say otherwise.
+    """Describe a SwinIR-M, of scale 1 unless the arguments say otherwise.
 
-    The network pads images to whole windows. Where the published one did not (``aligned``), the entry asks for them.
+    The network pads images to whole windows. If the published one did not (``aligned``), the entry asks for whole
+    windows instead.
     """
     arguments = {"scale": 1, **arguments}
     size = SizeRequirement(8, 8) if aligned else SizeRequirement()
@@ -146,25 +147,25 @@ def swinir(name: str, tasks: tuple[str, ...], file: str, reach: int, aligned: bo
 
 
 def hat(name: str, file: str, groups: int) -> Entry:
-    """A HAT of so many groups."""
+    """Describe a HAT of ``groups`` groups."""
     size = SizeRequirement(16, 16)
     return Entry(name, ("SR",), HAT, papers.HAT, base(file), {"groups": groups}, scale=4, size=size)
 
 
 def restormer(name: str, task: str, file: str, centred: bool) -> Entry:
-    """A Restormer; the deepest of its four levels has an eighth of the image's size."""
+    """Describe a Restormer; the deepest of its four levels has an eighth of the image's size."""
     size = SizeRequirement(8, 8)
     return Entry(name, (task,), Restormer, papers.RESTORMER, base(file), {"centred": centred}, scale=1, size=size)
 
 
 def xrestormer(name: str, task: str, file: str, scale: int = 1) -> Entry:
-    """An X-Restormer; the deepest level, at an eighth of the output's size, has windows of 8 pixels."""
+    """Describe an X-Restormer; the deepest level, at an eighth of the output's size, has windows of 8 pixels."""
     size = SizeRequirement(64 // scale, 64 // scale)
     arguments = {"scale": scale}
     return Entry(name, (task,), XRestormer, papers.XRESTORMER, base(file), arguments, scale=scale, size=size)
 
 
-# The network of the paper has 12 channels and 4 layers; what was published under its name has 16 and 6.
+# The network of the paper has 12 channels and 4 layers; the weights published under its name have 16 and 6.
 FSRCNN_WEIGHTS = replace(base("FSRCNN-16-6_15000.pth")["Base"], arguments={"width": 16, "depth": 6})
 
 ENTRIES = [
@@ -252,7 +253,7 @@ ENTRIES = [
     Entry("FFDNet", ("DN",), FFDNet, papers.FFDNET, base("ffdnet_color.pth"), scale=1, reach=25),
     single("DRUNet", "DN", DRUNet, papers.DRUNET, "drunet_color.pth", scale=1, size=SizeRequirement(8, 8), reach=185),
     single("RIDNet", "DN", RIDNet, papers.RIDNET, "ridnet.pt", scale=1),
-    # Its learned offsets reach without bound.
+    # The learned offsets have no bound, so neither has the reach.
     single("SADNet", "DN", SADNet, papers.SADNET, "sadnet_color_50.pth", scale=1, size=SizeRequirement(8, 8)),
     single(
         "MIRNetV2", "DN", MIRNetV2, papers.MIRNET, "MIRNetv2_real_denoising.pth", scale=1, size=SizeRequirement(4, 4)

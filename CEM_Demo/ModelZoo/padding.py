@@ -10,15 +10,15 @@ from CEM_Demo.ModelZoo.registry import SizeRequirement
 
 
 def padded_side(side: int, size: SizeRequirement) -> int:
-    """The smallest accepted side (pixels) that holds ``side``."""
+    """Find the smallest accepted side (pixels) that holds ``side``."""
     return -(-max(side, size.minimum) // size.multiple) * size.multiple
 
 
 def padded_sides(height: int, width: int, size: SizeRequirement) -> tuple[int, int]:
-    """The smallest accepted height and width (pixels) that hold an image.
+    """Find the smallest accepted height and width (pixels) that hold an image.
 
     Raises:
-        InputError: the image is larger than the largest that is accepted.
+        InputError: the image is larger than the network accepts.
     """
     if size.maximum is not None and max(height, width) > size.maximum:
         raise InputError(
@@ -43,7 +43,7 @@ def reflect_pad(image: Tensor, height: int, width: int) -> Tensor:
 
 
 class _AnySize(nn.Module):
-    """Mixed in before a network's class: pads its input and crops its output."""
+    """A mixin before a network's class that pads its input and crops its output."""
 
     required_size: SizeRequirement
 

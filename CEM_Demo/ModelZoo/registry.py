@@ -14,12 +14,12 @@ from CEM_Demo.wording import did_you_mean
 
 TASKS = ("SR", "DN", "DR")
 
-# Degraded inputs of the user's own: of whatever kind, so every model may be tried on them.
+# The task of degraded inputs from files: they may be of any kind, so every model may be tried on them.
 PAIRED = "PAIR"
 
 
 class UnknownModelError(InputError, NotImplementedError):
-    """No entry has this name, or it does not serve this task."""
+    """No entry has this name, or the one that has it does not serve this task."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Checkpoint:
     Attributes:
         file: its name there.
         sha256: digest of the published file where it is known.
-        arguments: of the entry's ``build``, where these weights were trained with others than the entry's own.
-        scale: output side over input side of these weights, where the entry's ``build`` takes any; None where the
-            weights do as well.
+        arguments: arguments of the entry's ``build`` that these weights need in place of the entry's own.
+        scale: output side over input side of these weights, if the entry's ``build`` takes any scale; None if the
+            weights do so too.
     """
 
     file: str
@@ -42,9 +42,9 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class SizeRequirement:
-    """Input sides (pixels) a network accepts: multiples of ``multiple``, from ``minimum`` to ``maximum``.
+    """The input sides (pixels) that a network accepts: multiples of ``multiple``, from ``minimum`` to ``maximum``.
 
-    ``square`` says that height and width must be the same.
+    ``square`` says that height and width must be equal.
     """
 
     multiple: int = 1
@@ -59,19 +59,19 @@ class Entry:
 
     Attributes:
         name: what users write before ``@``.
-        tasks: the tasks that serve it, out of SR, DN and DR.
+        tasks: the tasks that it serves, out of SR, DN and DR.
         build: the network's class or a function that returns one.
-        paper: authors, title and venue, in a line.
+        paper: authors, title and venue, in one line.
         checkpoints: training name -> file; ``Base`` is the published one.
         arguments: keyword arguments of ``build`` that make this variant.
-        scale: output side over input side; None where ``build`` takes it as ``scale``.
+        scale: output side over input side; None if ``build`` takes it as ``scale``.
         takes_channels: whether ``build`` takes ``channels``, the number of image channels.
         numbered: integer arguments of ``build`` that follow the name (``EDSR-64-16``).
         size: the input sides that the network accepts; others are padded and cropped.
-        reach: radius of the receptive field in input pixels; None when every output pixel sees the
+        reach: radius of the receptive field in input pixels; None if every output pixel sees the
             whole input.
-        told_by_weights: from arguments of ``build`` and a state dict of unknown origin that fits them, those arguments
-            that no key or shape tells.
+        told_by_weights: a function of arguments of ``build`` and a state dict of unknown origin that fits them; it
+            gives those arguments that the values of the weights reveal but no key or shape does.
     """
 
     name: str
@@ -94,11 +94,11 @@ _ENTRIES: dict[str, Entry] = {}
 def register(entries: Iterable[Entry]) -> None:
     """Add entries to the zoo, all of them or none.
 
-    The same entry may be added again, as happens when a cell of a notebook is run twice; a class that was defined
-    anew takes the place of the earlier one.
+    The same entry may be added again, as happens when a cell of a notebook is run twice; a class that is defined
+    anew replaces the earlier one.
 
     Raises:
-        ValueError: a name is taken by another entry, or a task unknown.
+        ValueError: another entry has the name, or a task is unknown.
     """
     added: dict[str, Entry] = {}
     for entry in entries:
@@ -112,31 +112,31 @@ def register(entries: Iterable[Entry]) -> None:
 
 
 def _is_same(known: Entry, entry: Entry) -> bool:
-    """Whether two entries differ in nothing, but that the code of one may have been run again."""
+    """Whether two entries are equal, except that the code of one may have been run again."""
     return replace(known, build=entry.build, told_by_weights=entry.told_by_weights) == entry and all(
         _place(getattr(known, name)) == _place(getattr(entry, name)) for name in ("build", "told_by_weights")
     )
 
 
 def _place(function: Callable[..., Any] | None) -> tuple[str, str] | Callable[..., Any] | None:
-    """The module and the name that a class or function has there; what has none stands for itself."""
+    """Give the module of a class or function and its name there; one without a name stands for itself."""
     name = getattr(function, "__qualname__", "<lambda>")
     return function if "<lambda>" in name else (function.__module__, name)
 
 
 def entries(task: str | None = None) -> list[Entry]:
-    """All entries, or those that serve ``task``, in the order they were registered."""
+    """List all entries, or those that serve ``task``, in the order in which they were registered."""
     return [entry for entry in _ENTRIES.values() if task is None or _serves(entry, task)]
 
 
 def find(name: str, task: str) -> Entry:
-    """The entry for a model name.
+    """Find the entry for a model name.
 
     A name that is not listed but follows the numbered pattern of a family (``EDSR-48-8``) gets that
     family's entry with those numbers and without checkpoints.
 
     Raises:
-        UnknownModelError: no such name, or the name belongs to other tasks.
+        UnknownModelError: there is no such name, or it belongs to other tasks.
     """
     entry = _ENTRIES.get(name) or _numbered(name)
     if entry is None:
@@ -152,10 +152,10 @@ def _serves(entry: Entry, task: str) -> bool:
 
 
 def check_scale(entry: Entry, training: str, task: str, scale: int) -> None:
-    """Whether the weights of a training restore at ``scale``; those of scale 1 that serve SR get it enlarged first.
+    """Check that the weights of a training restore at ``scale``; in SR, those of scale 1 get the image enlarged first.
 
     Raises:
-        InputError: names the scale that they restore at.
+        InputError: they do not; the message names their scale.
     """
     known = entry.checkpoints.get(training)
     own = entry.scale or (known.scale if known else None)

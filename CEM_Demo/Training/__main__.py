@@ -1,4 +1,4 @@
-"""``python -m CEM_Demo.Training``: train a zoo model and put its weights where ``Model@Demo`` finds them."""
+"""Train a model of the zoo and put its weights where ``Model@Demo`` finds them: ``python -m CEM_Demo.Training``."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--factor", type=int, default=DEMO_SCALE, help="scale of an SR network (default 4)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--output", type=Path, help="(default: Model-Demo.pth or Model-x2-Demo.pth in ModelZoo/models)")
-    parser.add_argument("--state", type=Path, help="where to go on from (default: runs/Model.pt, runs/Model-x2.pt)")
+    parser.add_argument(
+        "--state", type=Path, help="the state to continue from (default: runs/Model.pt, runs/Model-x2.pt)"
+    )
     for recipe_field in fields(Recipe):
         option = "--" + recipe_field.name.replace("_", "-")
         kind = type(recipe_field.default)
@@ -40,7 +42,7 @@ def parse_arguments(words: list[str] | None) -> argparse.Namespace:
 
 
 def write_checkpoint(state: TrainingState, recipe: Recipe, arguments: argparse.Namespace, output: Path) -> None:
-    """The averaged weights in float32, and a JSON file beside them that says how they came about."""
+    """Write the averaged weights in float32, and beside them a JSON file that says how they were trained."""
     weights = {key: value.detach().cpu().contiguous() for key, value in state.average.state_dict().items()}
     with write_atomically(output) as file:
         torch.save(weights, file)
@@ -66,12 +68,12 @@ def run(arguments: argparse.Namespace) -> None:
     pairs = TrainingPairs(arguments.photographs, arguments.task, recipe.crop, scale, recipe.seed)
     device = pick_device(arguments.device)
     state = start(net, recipe, device)
-    # Model@Demo is the network of scale 4, and what is trained at another must not take its place.
+    # Model@Demo is the network of scale 4; one of another scale must not replace it.
     stem = arguments.model if scale in (1, DEMO_SCALE) else f"{arguments.model}-x{scale}"
     state_path = arguments.state or Path("runs") / f"{stem}.pt"
     if is_file(state_path):
         state.restore(state_path)
-        print(f"going on from step {state.step} of {state_path}")
+        print(f"continuing from step {state.step} of {state_path}")
     recent = 0.0
     for loss in train(state, pairs, recipe, device):
         recent = loss if recent == 0 else 0.98 * recent + 0.02 * loss

@@ -1,4 +1,4 @@
-"""Pairs of degraded and clean crops, drawn from photographs by step number alone."""
+"""Draw pairs of degraded and clean crops from photographs; the step number alone decides them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ RAIN_SIDE = 256
 
 
 class TrainingPairs:
-    """Random crops of a folder of photographs, flipped and turned, degraded the way the task degrades.
+    """Random crops of a folder of photographs, flipped and turned, degraded as the task degrades.
 
-    A batch depends on the seed and the step only, so an interrupted training goes on as if it had not been.
+    A batch depends only on the seed and the step, so an interrupted training continues as if nothing had happened.
     """
 
     def __init__(self, folder: Path, task: str, crop: int, scale: int, seed: int) -> None:
-        """``crop`` is the largest side of the network's input (pixels), ``scale`` that of the target over it.
+        """Read the photographs; ``crop`` is the largest input side (pixels), ``scale`` the target's side over it.
 
         Raises:
             InputError: the folder holds no photograph as large as a crop.
@@ -42,7 +42,7 @@ class TrainingPairs:
         self.task, self.scale, self.seed = task, scale, seed
 
     def batch(self, step: int, size: int, crop: int) -> tuple[Tensor, Tensor]:
-        """Inputs N x 3 x c x c and targets N x 3 x sc x sc, float32 in 0..1."""
+        """Draw inputs N x 3 x c x c and targets N x 3 x sc x sc, float32 in 0..1."""
         draw = np.random.default_rng([self.seed, step])
         pairs = [self._pair(draw, crop) for _ in range(size)]
         degraded, clean = (np.stack(images) for images in zip(*pairs, strict=True))

@@ -1,4 +1,4 @@
-"""How well models restore a folder of photographs: ``python -m CEM_Demo.Training.evaluate --help``."""
+"""Measure how well models restore folders of photographs: ``python -m CEM_Demo.Training.evaluate --help``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Score:
 
 
 def image_psnr(restored: UInt8Image, truth: UInt8Image, task: str, scale: int) -> float:
-    """PSNR (dB): for SR of the luma without a border of ``scale`` pixels, else of RGB."""
+    """Compute the PSNR (dB): for SR that of the luma without a border of ``scale`` pixels, else that of RGB."""
     found, wanted = restored.astype(np.float64), truth.astype(np.float64)
     if task == "SR":
         found, wanted = (_luma(image)[scale:-scale, scale:-scale] for image in (found, wanted))
@@ -67,7 +67,7 @@ def evaluate(net: nn.Module, folder: Path, task: str, scale: int, device: torch.
 
 def _score(net: nn.Module, scene: Scene, task: str, device: torch.device) -> tuple[float, float]:
     with torch.inference_mode():
-        # Pixel by pixel, as it lies, a picture is channels last already.
+        # A picture lies pixel by pixel in memory, so it is channels last already.
         degraded = torch.from_numpy(scene.degraded).to(device).permute(2, 0, 1)[None].float().div(255)
         restored = to_picture(net(degraded)[0])
     height, width = scene.ground_truth.shape[:2]
@@ -93,7 +93,7 @@ def main(words: list[str] | None = None) -> int:
 
 
 def print_table(arguments: argparse.Namespace) -> None:
-    """Evaluate the models in turn, a line of Markdown for each on each set."""
+    """Evaluate each model on each set, and print a line of Markdown for each pair."""
     scale = arguments.factor if arguments.task == "SR" else 1
     print("| task | model | set | PSNR in | PSNR out | parameters | trained |\n|---|---|---|---|---|---|---|")
     device = pick_device(arguments.device)
@@ -119,7 +119,7 @@ def _record_path(model: str, task: str) -> Path:
 
 
 def _training_of(record: dict[str, Any] | None) -> str:
-    """What the JSON file beside bundled weights says of their training."""
+    """Say what the JSON file beside bundled weights tells about their training."""
     if record is None:
         return "by its authors"
     return f"{record['steps']:,} steps, {record['seconds'] / 60:.0f} min, {record['machine']}"

@@ -1,8 +1,8 @@
-"""The training loop: L1, Muon and Adam, warm-up and cosine, an exponential moving average of the weights.
+"""Train with L1, Muon and Adam, warm-up and cosine, and an exponential moving average of the weights.
 
-Muon orthogonalises the updates of the hidden convolutions (Jordan et al., "Muon: An optimizer for hidden layers in
-neural networks", 2024); for EDSR 300 of its steps do more than 1,000 of Adam. It bears large steps: of learning rates
-from 6e-4 to 1.2e-2, 160 steps of PReNet went best at 3e-3 to 6e-3, and at 3e-3 DnCNN and EDSR were 1.7 and 0.6 dB
+Muon orthogonalizes the updates of the hidden convolutions (Jordan et al., "Muon: An optimizer for hidden layers in
+neural networks", 2024); for EDSR, 300 of its steps do more than 1,000 of Adam. It tolerates large steps: of learning
+rates from 6e-4 to 1.2e-2, 160 steps of PReNet did best at 3e-3 to 6e-3, and at 3e-3 DnCNN and EDSR were 1.7 and 0.6 dB
 better than at 6e-4.
 """
 
@@ -25,7 +25,7 @@ from CEM_Demo.files import write_atomically
 from CEM_Demo.ModelZoo.checkpoints import read_plain
 from CEM_Demo.Training.data import TrainingPairs
 
-# Fewer channels than this on either side of a convolution are an image's.
+# A convolution with fewer channels than this on either side takes or gives an image.
 NARROWEST_HIDDEN = 8
 SHARE_OF_SMALL_CROPS = 2 / 3
 
@@ -34,7 +34,7 @@ SHARE_OF_SMALL_CROPS = 2 / 3
 class Recipe:
     """How a network is trained; ``crop`` is in input pixels, ``steps`` counts batches.
 
-    The first steps, two of three, take four times as many crops of half the side: as many pixels, but more scenes.
+    The first two thirds of the steps take four times as many crops of half the side: as many pixels, but more scenes.
     """
 
     steps: int = 3000
@@ -48,9 +48,9 @@ class Recipe:
 
 @dataclass
 class TrainingState:
-    """All that goes on changing: the network, the running average of its weights, the optimisers, the step.
+    """All that changes in training: the network, the running average of its weights, the optimizers, the step.
 
-    ``matrices`` are the weights that Muon optimises, each with the matrix that shares its memory.
+    ``matrices`` are the weights that Muon optimizes, each with the matrix that shares its memory.
     """
 
     net: nn.Module
@@ -72,7 +72,7 @@ class TrainingState:
             torch.save(content, file)
 
     def restore(self, path: Path) -> None:
-        """Go on from what :meth:`save` wrote.
+        """Continue from what :meth:`save` wrote.
 
         Raises:
             InputError: the file is not the state of a training of this network.
@@ -91,7 +91,7 @@ class TrainingState:
 
 
 def learning_rate_factor(step: int, recipe: Recipe) -> float:
-    """Linear warm-up, then half a cosine down to zero (Loshchilov and Hutter, SGDR, ICLR 2017)."""
+    """Rise linearly, then fall to zero along half a cosine (Loshchilov and Hutter, SGDR, ICLR 2017)."""
     if step < recipe.warm_up:
         return (step + 1) / recipe.warm_up
     progress = (step - recipe.warm_up) / max(1, recipe.steps - recipe.warm_up)
@@ -99,7 +99,7 @@ def learning_rate_factor(step: int, recipe: Recipe) -> float:
 
 
 def start(net: nn.Module, recipe: Recipe, device: torch.device) -> TrainingState:
-    """A fresh training of ``net``."""
+    """Start a fresh training of ``net``."""
     net = net.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     average = copy.deepcopy(net).requires_grad_(False)
     hidden = [weight for weight in net.parameters() if weight.ndim == 4 and min(weight.shape[:2]) >= NARROWEST_HIDDEN]
@@ -114,12 +114,12 @@ def start(net: nn.Module, recipe: Recipe, device: torch.device) -> TrainingState
 
 
 def _as_matrix(weight: Tensor) -> Tensor:
-    """An out x in x h x w weight as a matrix out x (h w in); it shares the memory of one that lies channels last."""
+    """View an out x in x h x w weight as a matrix out x (h w in); channels-last weights share their memory with it."""
     return weight.permute(0, 2, 3, 1).flatten(1)
 
 
 def train(state: TrainingState, pairs: TrainingPairs, recipe: Recipe, device: torch.device) -> Iterator[float]:
-    """Run the steps that are left; yields the loss (L1, image range 0..1) after each."""
+    """Run the steps that are left, and yield the loss (L1, image range 0..1) after each."""
     for step in trange(state.step, recipe.steps, initial=state.step, total=recipe.steps, unit="step"):
         begin = time.perf_counter()
         for optimizer in state.optimizers:

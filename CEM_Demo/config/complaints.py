@@ -1,4 +1,4 @@
-"""What pydantic finds wrong with what a user gave, in one line."""
+"""Say in one line what pydantic finds wrong with what a user gave."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ UNION_TAGS = {"list", "mapping", "str", "dict[str,any]", "literal[0,1]", "bool"}
 
 
 def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first complaint about the keys of ``model``: which one, what is wrong with it, and the nearest fix."""
+    """Say which key of ``model`` is wrong, what is wrong with it, and the nearest fix."""
     fields = model.model_fields
-    # An unknown key explains a missing one: it is often the same, mistyped.
+    # An unknown key often explains a missing one: it is the same key, mistyped.
     complaint = min(error.errors(), key=lambda complaint: complaint["type"] != "extra_forbidden")
     place = ".".join(str(part) for part in complaint["loc"] if part not in UNION_TAGS)[:LONGEST_NAME]
     key = place.partition(".")[0]
@@ -40,7 +40,7 @@ def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _nearest_fix(kind: str, given: Any) -> str:
-    """What to write instead of a value of the wrong type."""
+    """Say what to write instead of a value of the wrong type."""
     if kind == "string_type" and isinstance(given, int | float | bool):
         return "; put it in quotes"
     number = rf"\s*({WHOLE_NUMBER}|{FRACTION})\s*"
@@ -52,7 +52,7 @@ def _nearest_fix(kind: str, given: Any) -> str:
 
 
 def _nearest_key(key: str, keys: Iterable[str]) -> str | None:
-    """The key meant by a mistyped one: a part of it, or one that reads alike."""
+    """Find the key that a mistyped one means: a key that is part of it, or one that looks like it."""
     parts = [known for known in keys if len(known) > 1 and known.lower() in key.lower()]
     alike = difflib.get_close_matches(key, list(keys), n=1, cutoff=0.5)
     return next(iter(parts + alike), None)

@@ -1,4 +1,4 @@
-"""From a YAML file to a validated config, or to one line that says what is wrong with it."""
+"""Read a YAML file into a validated config, or say in one line what is wrong with it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def load_config(
     """Read and check a YAML file.
 
     Args:
-        path: of the file.
+        path: the YAML file.
         overrides: ``key=value`` words that replace values of the file; their values are YAML.
-        scale_of_pairs: finds the scale of the images where task PAIR leaves out ``sr``; None requires the key.
+        scale_of_pairs: finds the scale of the images when task PAIR leaves out ``sr``; with None the key is required.
 
     Raises:
         InputError: names the file and the key, what is wrong with it, and the nearest fix.
@@ -37,7 +37,7 @@ def load_config(
         try:
             values[key.strip()] = yaml.load(text, PlainLoader)
         except yaml.YAMLError as error:
-            reason = getattr(error, "problem", None) or "a character that no text has"
+            reason = getattr(error, "problem", None) or "it holds a character that text cannot hold"
             raise InputError(f"--set {key}: {reprlib.repr(text)} is not a YAML value: {reason}") from error
     if scale_of_pairs and values.get("task") == "PAIR" and "sr" not in values:
         values["sr"] = scale_of_pairs(_validated({**values, "sr": 1}, path))
@@ -58,7 +58,7 @@ def _parse(path: Path) -> dict[str, Any]:
         shipped = "demo-SR_CEM.yml, demo-DN_CEM.yml and demo-DR_CEM.yml are the shipped ones"
         raise InputError(f"{path}: cannot read this config file ({error.strerror}); {shipped}") from error
     except yaml.reader.ReaderError as error:
-        raise InputError(f"{path}: no text file; a config is a list of `key: value` lines in UTF-8") from error
+        raise InputError(f"{path}: not a text file; a config is a list of `key: value` lines in UTF-8") from error
     except yaml.YAMLError as error:
         where = getattr(error, "problem_mark", None)
         line = f" in line {where.line + 1}" if where else ""
@@ -72,6 +72,6 @@ def _parse(path: Path) -> dict[str, Any]:
 
 
 def keys_help() -> str:
-    """Every key and what it means, a line each."""
+    """Give one line for each key that says what it means."""
     width = max(map(len, Config.model_fields))
     return "\n".join(f"  {key:<{width}}  {field.description}" for key, field in Config.model_fields.items())

@@ -17,14 +17,14 @@ FORMS = "EDSR, EDSR@Demo, weights/mine.pth, my_net.py:MyNet, or {code: my_net.py
 
 @dataclass(frozen=True)
 class ZooModel:
-    """A model of the zoo by its name, which is its label too."""
+    """A model of the zoo; its label is its name there."""
 
     label: str
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """A checkpoint whose network is to be found out, or is the zoo's ``model``."""
+    """A checkpoint file. Its network is ``model`` of the zoo or, with None, is identified from the weights."""
 
     label: str
     weights: Path
@@ -35,7 +35,7 @@ class WeightsFile:
 class OwnCode:
     """A class or function, ``attribute`` of the Python file ``code``, that gives a network when called with ``kwargs``.
 
-    ``output`` is the key or the number of the image among what the network returns; None means the last one.
+    ``output`` is the key or the number of the image in what the network returns; None means the last item.
     """
 
     label: str
@@ -48,7 +48,7 @@ class OwnCode:
 
 @dataclass(frozen=True)
 class Program:
-    """A TorchScript file, which holds a network's code and weights; ``output`` as of :class:`OwnCode`."""
+    """A TorchScript file, which holds a network's code and weights; ``output`` is as in :class:`OwnCode`."""
 
     label: str
     file: Path
@@ -59,10 +59,10 @@ ModelSource = ZooModel | WeightsFile | OwnCode | Program
 
 
 def parse_model(given: str | Mapping[str, Any]) -> ModelSource:
-    """The source that an entry of ``Modellist`` names; nothing is read.
+    """Parse an entry of ``Modellist`` into the source that it names, without reading any file.
 
     Raises:
-        ValueError: the entry is of no known form.
+        ValueError: the entry has no known form.
     """
     if isinstance(given, str):
         return _parse_word(given)
@@ -80,7 +80,7 @@ def parse_model(given: str | Mapping[str, Any]) -> ModelSource:
 def _parse_program(given: Mapping[str, Any]) -> Program:
     strangers = [key for key in ("weights", "kwargs") if key in given]
     if strangers:
-        raise ValueError(f"{strangers[0]}: a TorchScript file needs none; give it alone, as code")
+        raise ValueError(f"{strangers[0]}: a TorchScript file needs none; give the file alone, as code")
     file = Path(given["code"])
     return Program(given.get("name", file.stem), file, given.get("output"))
 
@@ -108,7 +108,7 @@ def _check_mapping(given: Mapping[str, Any]) -> None:
     for key, value in given.items():
         if key not in KINDS:
             hint = did_you_mean(str(key), KINDS) or f"there are {', '.join(KINDS)}"
-            raise ValueError(f"a model has no {key!r}; {hint}")
+            raise ValueError(f"a model has no key {key!r}; {hint}")
         if not isinstance(value, KINDS[key]) or isinstance(value, bool):
             raise ValueError(f"{key}: {value!r} should be a {' or '.join(kind.__name__ for kind in KINDS[key])}")
     if "code" not in given and "weights" not in given:
@@ -119,4 +119,4 @@ def _check_mapping(given: Mapping[str, Any]) -> None:
             if key in given and needed not in given:
                 raise ValueError(f"{key} needs {needed} beside it")
     if "code" in given and "model" in given:
-        raise ValueError("give code or model, not both: either tells the network of the weights")
+        raise ValueError("give code or model, not both: each names the network of the weights")

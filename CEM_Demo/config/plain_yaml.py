@@ -1,4 +1,4 @@
-"""YAML of plain values, without its traps."""
+"""Read YAML that holds plain values only, without the traps of YAML."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any
 
 import yaml
 
-# Numbers in a config; longer ones stay text, which no key that is a number takes.
+# The numbers of a config. Longer ones stay text, which no numeric key accepts.
 WHOLE_NUMBER = r"[+-]?(0|[1-9][0-9]{0,30})"
 FRACTION = r"[+-]?([0-9]+\.[0-9]*|\.[0-9]+|[0-9]+(?=[eE]))([eE][+-]?[0-9]{1,3})?|[+-]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 
-DEEPEST = 10  # brackets within brackets, of a value that is wrong but can be shown
+DEEPEST = 10  # levels of brackets; a wrong value of this depth can still be shown
 
 
 class PlainLoader(yaml.SafeLoader):
-    """Reads YAML in which no key counts twice, 1e-3 is a number, 010 is not one, and a date is text.
+    """A YAML loader that refuses repeated keys, and reads 1e-3 as a number but 010 and dates as text.
 
-    There are no tags, and no aliases of lists and mappings, which could multiply without end.
+    It also refuses tags, and aliases of lists and mappings, which could multiply without end.
     """
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -27,7 +27,7 @@ class PlainLoader(yaml.SafeLoader):
             if isinstance(self.anchors.get(event.anchor), yaml.CollectionNode):
                 problem = f"*{event.anchor} stands for a list or a mapping; write it out"
         elif getattr(event, "tag", None):
-            problem = f"the tag {event.tag} is not read; write a plain value"
+            problem = f"the tag {event.tag} is not allowed; write a plain value"
         elif len(self.marks) > DEEPEST:
             problem = "nested too deeply; no key takes more than a list or a mapping of plain values"
         if problem:

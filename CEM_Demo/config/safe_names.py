@@ -1,4 +1,4 @@
-"""Names that are safe to write files under, on any system and in any terminal."""
+"""Check that names are safe in file names on any system and in any terminal."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 import reprlib
 import unicodedata
 
-# What some file system cannot have in a name, and what would lead out of the folder.
+# Characters that some file system forbids in names, and names that lead out of the folder.
 UNSAFE_IN_NAMES = re.compile(r'[/\\:*?"<>|]|^\.{1,2}$|^$')
-# What Windows drops from the end of a file's name, and the names under which it knows devices.
+# Endings that Windows drops from the name of a file, and names that it reserves for devices.
 UNSAFE_ON_WINDOWS = re.compile(r"[. ]$|^(con|prn|aux|nul|(com|lpt)[0-9¹²³]) *(\.|$)", re.IGNORECASE)
 LONGEST_NAME = 100
 
-# Characters that steer a terminal or turn the text around them, lone surrogates, ends of lines.
+# Characters that control a terminal or reverse the text around them, lone surrogates, and line ends.
 UNSAFE_CATEGORIES = {"Cc", "Cs", "Zl", "Zp"}
 UNSAFE_DIRECTIONS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
 def safe_name(name: str) -> str:
-    """The name, if it can be part of a file name everywhere.
+    """Check that a name can be part of a file name on every system, and give it back.
 
     Raises:
         ValueError: it cannot.
@@ -36,7 +36,7 @@ def safe_name(name: str) -> str:
 
 
 def safe_file_name(name: str) -> str:
-    """The name, if a file can bear it everywhere; see :func:`safe_name`."""
+    """Check that a file can have this name on every system, and give it back; see :func:`safe_name`."""
     if UNSAFE_ON_WINDOWS.search(safe_name(name)):
-        raise ValueError(f"{name!r} is a device, or another name, on Windows; rename it")
+        raise ValueError(f"{name!r} stands for a device or for another name on Windows; rename it")
     return name

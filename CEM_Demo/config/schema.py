@@ -1,4 +1,4 @@
-"""The keys of a config: their types, ranges, meanings, and what must agree among them."""
+"""The keys of a config: their types, ranges and meanings, and how they must agree."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ TASK_OF_KEY = {"sigma": "DN", "rain": "DR", "input_path": "PAIR", "degradation":
 
 
 class Config(BaseModel):
-    """A run: which models on which images, where the ROI is, how blocks are tried."""
+    """The config of a run: its models, its images, its ROIs, and how blocks are tried."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -113,7 +113,7 @@ class Config(BaseModel):
     mask_block_size: Positive = Field(description="side of a block, in full-resolution pixels; a multiple of sr")
     coarse_num: CoarseDraws
     fine_num: FineDraws
-    load_previous: Literal[0, 1] | bool = Field(description="1 goes on from what an earlier run left, 0 starts anew")
+    load_previous: Literal[0, 1] | bool = Field(description="1 continues an earlier run, 0 starts anew")
     tol: Tolerance
     seed: Seed = 0
     allow_random: AllowRandom = 0
@@ -158,7 +158,7 @@ class Config(BaseModel):
     @classmethod
     def _possible_path(cls, value: str | None) -> str | None:
         if value and "\0" in value:
-            raise ValueError(f"{value!r} holds a NUL character, which no path can")
+            raise ValueError(f"{value!r} holds a NUL character, which no path may hold")
         return value
 
     @field_validator("Imagelist")
@@ -243,7 +243,7 @@ class Config(BaseModel):
                 raise ValueError(f"rois: {image} has the same box twice")
 
     def rois_of(self, image: str) -> list[ROI]:
-        """The regions of interest of an image."""
+        """Give the regions of interest of an image."""
         if self.rois is None:
             return [ROI.square(self.w or 0, self.h or 0, self.ROI_size or 0)]
         boxes = self.rois.get(image, []) if isinstance(self.rois, dict) else self.rois
@@ -266,7 +266,7 @@ class Config(BaseModel):
 
     @property
     def task_degradation(self) -> Degradation:
-        """The task and its parameters; what the config leaves out has the published value."""
+        """The task and its parameters; those that the config leaves out have the published values."""
         strengths = {key: getattr(self, key) for key in ("sigma", "rain") if getattr(self, key) is not None}
         inputs = None if self.input_path is None else Path(self.input_path)
         return Degradation(self.task, self.sr, inputs=inputs, function=self.degradation, **strengths)

@@ -15,21 +15,21 @@ from CEM_Demo.method.patch_bank import PatchBank
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
-# A plan lists every draw; more of them would rather fill the memory than move a mean.
+# A plan lists every draw; more draws than this fill the memory and hardly move a mean.
 Draws = Annotated[int, Field(gt=0, le=100_000)]
 
 CoarseDraws = Annotated[Draws, Field(description="interventions on every block in the coarse stage")]
 FineDraws = Annotated[Draws, Field(description="interventions on every block that passes to the fine stage")]
-Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False, description="dB below which an effect counts as none")]
-Seed = Annotated[NotNegative, Field(description="of the draws of patches and of their noise (default 0)")]
+Tolerance = Annotated[float, Field(ge=0, allow_inf_nan=False, description="dB below which an effect counts as zero")]
+Seed = Annotated[NotNegative, Field(description="seed of the draws of patches and of their noise (default 0)")]
 AllowRandom = Annotated[
     Literal[0, 1] | bool,
-    Field(description="1 runs networks that draw random numbers, the same ones, by seed, in every pass"),
+    Field(description="1 allows networks that draw random numbers; every pass draws the same ones, from seed"),
 ]
 Device = Annotated[
     str,
     AfterValidator(check_device_name),
-    Field(description=f"one of {DEVICES} (default auto: the first there is)"),
+    Field(description=f"one of {DEVICES} (default auto: the first that is available)"),
 ]
 InferenceKind = Annotated[
     Literal["auto", "dense", "incremental"],
@@ -104,12 +104,12 @@ MetricNames = Annotated[
 Confidence = Annotated[float, Field(gt=0, lt=1, description="of the interval of a block's effect (default 0.95)")]
 FalseDiscoveryRate = Annotated[
     float,
-    Field(gt=0, lt=1, description="share of wrong ones among the blocks that are certified (default 0.05)"),
+    Field(gt=0, lt=1, description="expected share of false ones among the certified blocks (default 0.05)"),
 ]
 
 
 class Drawing(Protocol):
-    """What decides the draws, in a config and in Settings alike."""
+    """The keys that decide the draws, in a config and in Settings alike."""
 
     @property
     def coarse_num(self) -> int: ...
@@ -135,15 +135,15 @@ class Settings(BaseModel):
     Attributes:
         block: side of a block in full-resolution pixels, a multiple of the scale.
         coarse_num, fine_num: interventions on every block of a stage.
-        tol: dB.
-        seed: of the draws.
-        allow_random: whether a network may draw random numbers; it draws the same ones, by ``seed``, in every pass.
+        tol: smaller effects (dB) count as zero.
+        seed: seed of the draws.
+        allow_random: whether a network may draw random numbers; every pass draws the same ones, from ``seed``.
         bank: patches to intervene with; None takes the bundled ones.
         device: auto, cuda, cuda:1, mps or cpu.
         inference: auto, dense or incremental.
         batch_size: interventions per forward pass; None finds it from the network and the memory.
         sampling: published or adaptive.
-        precision: of adaptive draws: coarse, default or fine.
+        precision: coarse, default or fine; how many adaptive draws are made.
         roi_blocks: whether adaptive draws are made on the ROI's own blocks too.
         intervention: what stands in a block's place, as the config's key names it.
         metrics: what measures the ROI; PSNR does in any case, and decides the draws.
@@ -178,7 +178,7 @@ class Settings(BaseModel):
         return parse_metrics(self.metrics)
 
     def __init__(self, **values: Any) -> None:
-        """Raises InputError where a value is not one of those that the key takes."""
+        """Check the values; raise InputError for one that its key does not accept."""
         try:
             super().__init__(**values)
         except ValidationError as error:

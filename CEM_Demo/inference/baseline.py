@@ -1,6 +1,7 @@
-"""The untouched image's way through the network: its output, and what interventions gather from.
+"""Run the untouched image through the network, and keep the output and what interventions gather from.
 
-At once where the memory allows, else in strips of rows, each with as much of the image around it as it depends on.
+The image goes through at once if the memory allows. Otherwise it goes in strips of rows, each with as much of the image
+around it as it depends on.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from CEM_Demo.inference.windows import Box
 
 
 def run_whole(reach: Reach, image: Tensor) -> tuple[Tensor, Values]:
-    """Run the graph on an image; the output, and for each node what is kept of its value.
+    """Run the graph on an image; give the output, and for each node what is kept of its value.
 
     Args:
         image: 1 x 3 x H x W float32.
@@ -41,9 +42,9 @@ def run_whole(reach: Reach, image: Tensor) -> tuple[Tensor, Values]:
 
 
 def run_in_strips(reach: Reach, image: Tensor, halving: Halving) -> tuple[Tensor, Values]:
-    """What :func:`run_whole` returns, to rounding, in strips of as many rows of the output as ``halving`` allows.
+    """Do what :func:`run_whole` does, to rounding, in strips of as many rows of the output as ``halving`` allows.
 
-    Only for networks that have a rule for every operator, see :attr:`Reach.is_local`.
+    This works only for networks that have a rule for every operator, see :attr:`Reach.is_local`.
     """
     graph = reach.graph
     kept: Values = [node.constant for node in graph.nodes]
@@ -57,25 +58,25 @@ def run_in_strips(reach: Reach, image: Tensor, halving: Halving) -> tuple[Tensor
             kept[number] = _windowed(value, reach.needed[number].box(0), box)
 
     roi = _compute(reach, image, keep)
-    # Made first: what is kept from strip to strip would leave the heap in pieces.
+    # The output is allocated first: what is kept from strip to strip would fragment the heap.
     output = roi.new_empty((*roi.shape[:2], *graph.nodes[graph.output].size))
 
     def restore_strip(rows: slice) -> None:
         output[..., rows, :] = _compute(_strip(reach, rows), image)
 
     halving(restore_strip, output.shape[2])
-    # Interventions change the ROI that was computed along with what they gather from.
+    # Interventions change this ROI, which was computed along with what they gather from.
     output[(..., *reach.roi.slices(_everything(graph.nodes[graph.output])))] = roi
     return output, kept
 
 
 def rows_in_strip(reach: Reach, share: float) -> int:
-    """How many rows of the output depend on that ``share`` of the image, and at least as many as are around them."""
+    """Find how many rows of the output depend on a ``share`` of the image; at least as many as lie around them."""
     graph = reach.graph
     image_rows, output_rows = graph.nodes[graph.image].size[0], graph.nodes[graph.output].size[0]
     middle = _strip(reach, slice(output_rows // 2, output_rows // 2 + 1)).needed[graph.image].box(0)
     around = middle.sides[0]
-    # Strips much thinner than what is around them would compute most of it again and again.
+    # Strips much thinner than what they need around them would compute most of that again and again.
     rows = max(int(share * image_rows) - around, around)
     return max(1, rows * output_rows // image_rows)
 
@@ -85,9 +86,9 @@ def _strip(reach: Reach, rows: slice) -> Reach:
 
 
 def _compute(reach: Reach, image: Tensor, note: Callable[[int, Tensor], None] | None = None) -> Tensor:
-    """The window of the output that ``reach`` is seen from, from the image alone."""
+    """Compute the window of the output that ``reach`` is seen from, from the image alone."""
     graph = reach.graph
-    # What lies around a map takes no memory: a single zero, seen as many.
+    # What lies around a map takes no memory: a single zero is expanded.
     zero = image.new_zeros(())
     blank: Values = [node.constant for node in graph.nodes]
     for number, (node, box) in enumerate(zip(graph.nodes, reach.kept, strict=True)):
@@ -102,7 +103,7 @@ def _everything(node: Node) -> Box:
 
 
 def _windowed(value: Tensor, of: Box, box: Box) -> Tensor:
-    """A copy of the window ``box`` of a feature map, channels last, zero outside of ``of``, which ``value`` covers."""
+    """Copy the window ``box`` of a feature map, channels last; it is zero outside ``of``, which ``value`` covers."""
     inside = box.meet(of)
     window = channels_last(value.new_zeros(1, value.shape[1], *box.sides))
     if not inside.empty:

@@ -1,6 +1,6 @@
-"""What incremental inference saves, predicted and measured: ``python -m CEM_Demo.inference.benchmark``.
+"""Predict and measure what incremental inference saves: ``python -m CEM_Demo.inference.benchmark``.
 
-Prints a Markdown table for the demos' geometry: images of 256 x 256 pixels, an ROI of 32 pixels, blocks of 8 pixels,
+It prints a Markdown table for the demos' geometry: images of 256 x 256 pixels, an ROI of 32 pixels, blocks of 8 pixels,
 3 coarse and 50 fine draws on every block. A few blocks are measured, from those that cost little to those that cost
 much, and stand for the whole map; both inferences run in the same process, in turns. With ``--rois``, another table
 compares several ROIs that share the work with as many that do not.
@@ -62,11 +62,11 @@ ROI_COLUMNS = ("model", "ROIs", "inference", "groups", "one by one (s)", "togeth
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table; see ``--help``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--task", choices=MODELS, help="only this task's models")
+    parser.add_argument("--task", choices=MODELS, help="take only this task's models")
     parser.add_argument("--models", nargs="+", help="models of the task instead of those of the demos")
     parser.add_argument("--device", type=check_device_name, default="auto", help=f"one of {DEVICES}")
     parser.add_argument("--blocks", type=int, default=8, help="how many blocks to measure (default: %(default)s)")
-    parser.add_argument("--rois", type=int, help="compare so many ROIs in a row, together and one by one")
+    parser.add_argument("--rois", type=int, help="compare this many ROIs in a row, together and one by one")
     chosen = parser.parse_args(arguments)
     if chosen.models and not chosen.task:
         parser.error("--models needs --task")
@@ -84,7 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(task: str, model: str, device: torch.device, sample: int) -> list[str]:
-    """One line of the table, see ``COLUMNS``."""
+    """Give one line of the table, see ``COLUMNS``."""
     scale = 4 if task == "SR" else 1
     net, block = _network(task, model, scale), BLOCK // scale
     scene = make_scene(Degradation(task, scale), read_image(IMAGE), IMAGE.name)
@@ -107,7 +107,7 @@ def measure(task: str, model: str, device: torch.device, sample: int) -> list[st
     ]
     chosen = _spread(incremental, sample)
     if not is_cheaper(cost):
-        # Neither the time nor the memory to compare them.
+        # Comparing them would take too much time and memory.
         _, seconds = _timed(partial(dense.restore, chosen[:1], interventions(chosen[:1])))
         return [*predicted, f"{seconds:.3g}", "", "", "", "dense"]
     few = np.resize(chosen, (dense.automatic_batch_size(), 2))
@@ -130,7 +130,7 @@ def _ratio(value: float) -> str:
 
 
 def measure_rois(task: str, model: str, device: torch.device, sample: int, count: int) -> list[str]:
-    """One line of the table of ROIs, see ``ROI_COLUMNS``: ROIs in a row, a block apart."""
+    """Give one line of the table of ROIs, see ``ROI_COLUMNS``: the ROIs lie in a row, a block apart."""
     scale = 4 if task == "SR" else 1
     net, block = _network(task, model, scale), BLOCK // scale
     scene = make_scene(Degradation(task, scale), read_image(IMAGE), IMAGE.name)
@@ -158,7 +158,7 @@ def measure_rois(task: str, model: str, device: torch.device, sample: int, count
 
 
 def _network(task: str, model: str, scale: int) -> nn.Module:
-    """With the bundled or published weights, random ones where there are none."""
+    """Load a network with its bundled or published weights, or with random ones if there are none."""
     for name in (f"{model}@Demo", model):
         try:
             return load_network(name, task, scale)
@@ -169,7 +169,7 @@ def _network(task: str, model: str, scale: int) -> nn.Module:
 
 
 def _spread(incremental: IncrementalInference, sample: int) -> NDArray[np.int64]:
-    """Corners of blocks in reach, evenly spread over them in the order of what they cost."""
+    """Choose corners of blocks in reach, evenly spread over them in the order of their cost."""
     corners = np.argwhere(np.ones(incremental.grid.shape, dtype=bool)) * incremental.grid.block
     reached = corners[incremental.reaches(corners)]
     ordered = reached[np.argsort(incremental.work_per_block(reached), kind="stable")]
@@ -178,7 +178,7 @@ def _spread(incremental: IncrementalInference, sample: int) -> NDArray[np.int64]
 
 
 def _timed(run: Callable[[], Tensor]) -> tuple[Tensor, float]:
-    """A result that has left the device, and the seconds it took."""
+    """Give a result that has left the device, and the seconds that it took."""
     begin = time.perf_counter()
     result = run().cpu()
     return result, time.perf_counter() - begin
@@ -191,7 +191,7 @@ def _machine(device: torch.device) -> str:
 
 
 def _processor() -> str:
-    """The name that the kernel gives the CPU, on Linux."""
+    """Give the name of the CPU; on Linux, the one that the kernel gives it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""What a network must be able to do, tried before anything is written."""
+"""Check that a network restores images, before anything is written."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def to_unit_range(values: Tensor) -> Tensor:
 def check_network(
     net: nn.Module, degraded: UInt8Image, expected: tuple[int, int], device: torch.device, name: str
 ) -> None:
-    """Restore one image (H x W x 3 uint8 RGB), to find what is wrong with a network before anything is written.
+    """Restore one image (H x W x 3 uint8 RGB) to find out what is wrong with a network before anything is written.
 
     Raises:
-        InputError: the network fails, or returns anything else than one RGB image of ``expected`` height and width.
+        InputError: the network fails, or returns anything other than one RGB image of ``expected`` height and width.
     """
     image = to_unit_range(torch.from_numpy(degraded).to(device)).permute(2, 0, 1)[None]
     try:
@@ -29,7 +29,7 @@ def check_network(
             output = net.to(device).eval()(image)
     except InputError:
         raise
-    except Exception as error:  # a network is anybody's code
+    except Exception as error:  # a network may raise anything
         height, width = degraded.shape[:2]
         reason = f"{type(error).__name__}: {brief(error)} ({place_of(error)})"
         raise InputError(f"{name} fails on an input of {width} x {height} pixels: {reason}") from error
@@ -44,7 +44,7 @@ def check_network(
 
 
 def check_output(output: Tensor, expected: tuple[int, int], name: str) -> None:
-    """Raises InputError unless ``output`` is an RGB image of ``expected`` height and width, free of NaN."""
+    """Raise InputError unless ``output`` is an RGB image of ``expected`` height and width without NaN."""
     found = tuple(output.shape)
     if found != (3, *expected):
         raise InputError(f"{name} returns {found}, not an RGB image of (3, {expected[0]}, {expected[1]}); check sr")

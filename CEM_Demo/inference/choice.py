@@ -1,4 +1,4 @@
-"""Which of the two inferences is predicted to be faster, and which ROIs share one."""
+"""Choose the inference that is predicted to be faster, and the ROIs that share one."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from CEM_Demo.inference.reach import Cost
 
 # How many multiply-adds of a convolution take as long as writing one value elsewhere; measured on CPUs.
 MULTIPLY_ADDS_PER_VALUE = 50
-# Windows cost more than their share of the work: gathering, padding, small kernels.
+# Windows cost more than their share of the work, because of gathering, padding and small kernels.
 CLEARLY_CHEAPER = 0.75
-# What the baseline's activations may take; networks that see the whole image keep all of theirs.
+# The memory that the baseline's activations may take; networks that see the whole image keep all of them.
 MOST_KEPT_BYTES = 1 << 30
 
 
@@ -46,7 +46,7 @@ class Shared:
 
 
 def is_cheaper(cost: Cost) -> bool:
-    """Whether incremental inference clearly pays, and fits into the memory."""
+    """Say whether incremental inference clearly pays and fits into the memory."""
     return _pays([cost])
 
 
@@ -69,7 +69,7 @@ def choose_inference(
     device: torch.device,
     kind: str = "auto",
 ) -> list[Shared]:
-    """The inferences that a config's ``inference`` key asks for; each ROI is in one of them.
+    """Build the inferences that a config's ``inference`` key asks for; each ROI is in one of them.
 
     Args:
         net: maps N x 3 x H x W to N x 3 x sH x sW, float32 in 0..1.
@@ -79,7 +79,7 @@ def choose_inference(
         kind: ``dense``, ``incremental``, or ``auto`` for whichever is predicted to be faster.
 
     Raises:
-        InputError: ``incremental`` is asked for and torch.export cannot flatten the network, or there is too little
+        InputError: ``incremental`` is asked for, but torch.export cannot flatten the network or there is too little
             memory for what it keeps.
     """
     cost = None
@@ -103,7 +103,7 @@ def choose_inference(
 
 
 def predict_cost(net: nn.Module, degraded: UInt8Image, roi: ROI, block: int, device: torch.device) -> Cost | None:
-    """The work of a mean intervention by either inference; None where torch.export cannot flatten the network."""
+    """Predict the mean work of an intervention by either inference; None if torch.export cannot flatten the network."""
     try:
         return IncrementalInference(net, degraded, roi, block, device).predicted_cost
     except InputError:
@@ -111,19 +111,19 @@ def predict_cost(net: nn.Module, degraded: UInt8Image, roi: ROI, block: int, dev
 
 
 def _check_memory(cones: Sequence[Shared], name: str, device: torch.device) -> None:
-    """Raises InputError where the inferences need more memory than there is."""
+    """Raise InputError if the inferences need more memory than there is."""
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_bytes()
     engines = [cone.inference for cone in cones]
     needed = sum(engine.memory_bytes(engine.automatic_batch_size()) for engine in engines)
     if free is not None and needed > free:
         raise InputError(
             f"inference: incremental needs about {needed / 2**30:.1f} GiB of memory for {name} on this image, "
-            f"{free / 2**30:.1f} GiB are free; use auto or dense"
+            f"but only {free / 2**30:.1f} GiB are free; use auto or dense"
         )
 
 
 def _share_cones(first: IncrementalInference, rois: Sequence[ROI]) -> list[Shared]:
-    """Group ROIs as long as one cone around two groups is cheaper than one for each."""
+    """Merge groups of ROIs as long as one cone around two of them is cheaper than one for each."""
     engines = {roi: first.at(roi) for roi in rois}
     reached = {roi: engine.reached_blocks for roi, engine in engines.items()}
     groups: dict[ROI, tuple[ROI, ...]] = {roi: (roi,) for roi in rois}

@@ -16,7 +16,7 @@ from CEM_Demo.inference.network_memory import Halving, forward_bytes
 from CEM_Demo.inference.reach import Cost
 
 CPU_MEMORY = 1 << 27  # small batches stay in the caches
-SHARE_OF_GPU = 4  # not of what is free there now, so that the same run takes the same batches
+SHARE_OF_GPU = 4  # of all its memory, not of what is free now, so that the same run takes the same batches
 LARGEST_BATCH = {"cpu": 16, "cuda": 512, "mps": 64}
 
 
@@ -33,7 +33,7 @@ class DenseInference:
         device: torch.device,
         predicted_cost: Cost | None = None,
     ) -> None:
-        """``degraded`` is H x W x 3 uint8 RGB, ``roi`` in pixels of the output."""
+        """Take ``degraded``, H x W x 3 uint8 RGB, and ``roi`` in pixels of the output."""
         self.net = net.to(device).eval()
         self.image = to_unit_range(torch.from_numpy(degraded).to(device)).permute(2, 0, 1)
         self.roi = roi
@@ -53,7 +53,7 @@ class DenseInference:
             return output[0].float()
 
     def automatic_batch_size(self) -> int:
-        """See :meth:`Inference.automatic_batch_size`: as many images as fit well into the device's memory."""
+        """See :meth:`Inference.automatic_batch_size`: as many images as easily fit into the device's memory."""
         memory = CPU_MEMORY
         if self.device.type == "cuda":
             memory = torch.cuda.get_device_properties(self.device).total_memory // SHARE_OF_GPU
@@ -61,11 +61,11 @@ class DenseInference:
 
     def memory_bytes(self, batch_size: int) -> int:
         """See :meth:`Inference.memory_bytes`."""
-        # Every image is pasted into a copy that overhangs, then copied to where the network reads it.
+        # Every image is pasted into a larger copy, and then copied to where the network reads it.
         return batch_size * (self._forward_bytes + 4 * self.image.numel())
 
     def reaches(self, corners: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """See :meth:`Inference.reaches`; dense inference knows of no bounds."""
+        """See :meth:`Inference.reaches`; dense inference knows no bounds."""
         return np.ones(len(corners), dtype=bool)
 
     def restore(self, corners: NDArray[np.int64], pixels: NDArray[np.uint8]) -> Tensor:
@@ -79,12 +79,12 @@ class DenseInference:
 
 
 def paste(image: Tensor, corners: Tensor, pixels: Tensor) -> Tensor:
-    """Copy ``image``, each time with one rectangle replaced, on the image's device.
+    """Copy ``image`` N times on its device, each time with one rectangle replaced.
 
     Args:
         image: 3 x H x W float32 in 0..1.
         corners: N x 2 int64, row and column of the top left pixels.
-        pixels: N x h x w x 3 uint8; what overhangs the image is cut.
+        pixels: N x h x w x 3 uint8; what overhangs the image is cut off.
 
     Returns:
         N x 3 x H x W float32 in 0..1.

@@ -1,4 +1,4 @@
-"""One backward pass: how the squared error of an ROI changes with the network's input."""
+"""Differentiate the squared error of an ROI by the network's input, in one backward pass."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ErrorGradient:
 
     Attributes:
         squared_error: summed over the ROI.
-        gradient: 3 x H x W float32, of the squared error to the network's input.
+        gradient: 3 x H x W float32, the derivative of the squared error by the network's input.
     """
 
     squared_error: float
@@ -38,10 +38,10 @@ def error_gradient(
         degraded: H x W x 3 uint8, the network's input.
         ground_truth: sH x sW x 3 uint8.
         roi: in pixels of the ground truth.
-        device: on which to compute.
+        device: where to compute it.
 
     Raises:
-        Exception: whatever the network or PyTorch raises where there is no gradient, or too little memory for it.
+        Exception: there is no gradient or too little memory for it; it is the network's or PyTorch's own exception.
     """
     with lent(network, device) as (lender, sample):
         image = to_unit_range(torch.from_numpy(degraded)).permute(2, 0, 1)[None].to(sample).requires_grad_()

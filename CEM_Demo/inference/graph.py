@@ -1,4 +1,4 @@
-"""A network as a flat list of ATen operators, exported for one input size."""
+"""Export a network as a flat list of ATen operators, for one input size."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SHAPE_ONLY = {
 # Operators that cut a tensor into a list of parts along one dimension.
 SPLITS = {"aten.split.Tensor", "aten.split_with_sizes.default", "aten.chunk.default"}
 
-# What only tensors of one layout in memory can be seen as.
+# Operators that reinterpret memory, which needs tensors of one certain layout.
 VIEWS = {"aten::view", "aten::_unsafe_view"}
 
 
@@ -52,13 +52,13 @@ class Node:
     """One operator of a network, or the image, or a tensor that does not depend on the image.
 
     Attributes:
-        name: of the operator, as ``aten::conv2d``; ``image`` and ``constant`` for what is not computed.
+        name: name of the operator, such as ``aten::conv2d``; ``image`` or ``constant`` if nothing is computed.
         target: computes the node from its arguments.
-        arguments: by the names of the operator's schema, defaults included; tensors are :class:`Value`.
+        arguments: its arguments by the names of the operator's schema, defaults included; tensors are :class:`Value`.
         inputs: numbers of the nodes among the arguments, in their order.
-        shape: for one image (leading dimension 1); None where the operator returns something else than a tensor.
-        constant: the tensor, where it does not depend on the image.
-        dtype: of the tensor.
+        shape: shape for one image (leading dimension 1); None if the operator returns something other than a tensor.
+        constant: the tensor, if it does not depend on the image.
+        dtype: type of the tensor.
     """
 
     name: str
@@ -94,13 +94,13 @@ class Graph:
 
 
 def fill(arguments: dict[str, Any], inputs: list[Any]) -> dict[str, Any]:
-    """The arguments, their :class:`Value` references replaced in order by ``inputs``."""
+    """Give the arguments with their :class:`Value` references replaced, in order, by ``inputs``."""
     remaining = iter(inputs)
     return {name: _filled(argument, remaining) for name, argument in arguments.items()}
 
 
 def _filled(argument: Any, remaining: Iterator[Any]) -> Any:
-    # No nested function: one that calls itself would keep the inputs alive until the next garbage collection.
+    # A nested function that calls itself would keep the inputs alive until the next garbage collection.
     if isinstance(argument, Value):
         return next(remaining)
     if isinstance(argument, (list, tuple)):
@@ -109,10 +109,10 @@ def _filled(argument: Any, remaining: Iterator[Any]) -> Any:
 
 
 def export_graph(net: nn.Module, height: int, width: int, device: torch.device) -> Graph:
-    """The graph of ``net``, on ``device`` and in evaluation mode, for images of ``height`` x ``width``.
+    """Export ``net``, on ``device`` and in evaluation mode, for images of ``height`` x ``width``.
 
     Raises:
-        InputError: torch.export cannot flatten the network, it returns more than one tensor, or draws random numbers.
+        InputError: torch.export cannot flatten the network, or it returns several tensors or draws random numbers.
     """
     image = torch.zeros(1, 3, height, width, device=device)
     try:
@@ -121,7 +121,7 @@ def export_graph(net: nn.Module, height: int, width: int, device: torch.device) 
             if not all(_is_pure(traced) for traced in program.graph.nodes):
                 # The empty table decomposes nothing; it makes in-place operators pure.
                 program = program.run_decompositions({})
-    except Exception as error:  # export raises whatever the traced code makes fail
+    except Exception as error:  # export may raise anything that the traced code raises
         raise InputError(f"torch.export cannot flatten {type(net).__name__}: {brief(error)}") from error
     name = type(net).__name__
     for traced in program.graph.nodes:
@@ -131,22 +131,22 @@ def export_graph(net: nn.Module, height: int, width: int, device: torch.device) 
 
 
 def _check_operator(traced: fx.Node, name: str) -> None:
-    """Raises InputError where no list of operators stands for the network."""
+    """Raise InputError if a list of operators cannot stand for the network."""
     target = traced.target
     if isinstance(target, torch._ops.OpOverload):
         if _draws(target, _named_arguments(traced)):
             raise InputError(f"{name} draws random numbers ({target}); its operators cannot be run one by one")
         if target is torch.ops.aten.as_strided.default:
-            raise InputError(f"{name} reads tensors as they lie in memory ({target}), where windows lie otherwise")
+            raise InputError(f"{name} depends on how tensors lie in memory ({target}), and windows lie differently")
     elif traced.op == "get_attr" or isinstance(target, torch._ops.HigherOrderOperator):
         raise InputError(f"torch.export cannot flatten {name}: {target} has operators of its own")
     value = traced.meta.get("val")
     if isinstance(value, Tensor) and not all(isinstance(side, int) for side in value.shape):
-        raise InputError(f"torch.export cannot flatten {name}: the size of what {target} gives depends on the image")
+        raise InputError(f"torch.export cannot flatten {name}: the size of the result of {target} depends on the image")
 
 
 def _is_pure(traced: fx.Node) -> bool:
-    """Whether it changes nothing in place."""
+    """Say whether a traced call changes nothing in place."""
     return not (isinstance(traced.target, torch._ops.OpOverload) and traced.target._schema.is_mutable)
 
 
@@ -186,14 +186,14 @@ def _flatten(program: torch.export.ExportedProgram, name: str) -> Graph:
 
 
 def _named_arguments(traced: fx.Node) -> dict[str, Any]:
-    """The arguments of an operator by the names of its schema, defaults included."""
+    """Give the arguments of an operator by the names of its schema, defaults included."""
     schema = traced.target._schema  # type: ignore[union-attr]
     arguments = {argument.name: argument.default_value for argument in schema.arguments}
     return arguments | dict(zip(arguments, traced.args, strict=False)) | dict(traced.kwargs)
 
 
 def _draws(target: torch._ops.OpOverload, arguments: dict[str, Any]) -> bool:
-    """Whether an operator draws random numbers; dropout, and attention with it, do so in training only."""
+    """Say whether an operator draws random numbers; dropout, in attention too, does so only in training."""
     may_draw = torch.Tag.nondeterministic_seeded in target.tags or "dropout" in f"{target} {list(arguments)}"
     training = arguments.get("train", arguments.get("training", True))
     return may_draw and bool(training) and arguments.get("p", arguments.get("dropout_p", 1)) != 0
@@ -214,7 +214,7 @@ def _dtype(traced: fx.Node) -> torch.dtype:
 
 
 def _operator(traced: fx.Node, numbers: dict[str, int]) -> Node:
-    """The node of a traced call, its arguments named by the operator's schema."""
+    """Make the node of a traced call, with its arguments named by the operator's schema."""
     target = traced.target
     if target is operator.getitem and str(traced.args[0].target) in SPLITS:  # type: ignore[union-attr]
         arguments = _slice_of_split(traced)
@@ -224,13 +224,13 @@ def _operator(traced: fx.Node, numbers: dict[str, int]) -> Node:
         arguments = {"source": source, "index": index}
         name, target = "getitem", _item
     elif callable(target) and not isinstance(target, torch._ops.OpOverload):
-        # Arithmetic on numbers, in Python's own functions, which take no names.
+        # This is arithmetic on numbers by Python's own functions, which take no names.
         arguments = {str(place): argument for place, argument in enumerate(traced.args)}
         name, target = f"python::{getattr(target, '__name__', target)}", partial(_call, target)
     else:
         name, arguments = target._schema.name, _named_arguments(traced)  # type: ignore[union-attr]
         if name in VIEWS:
-            # A view is of one layout in memory; windows lie otherwise.
+            # A view needs one certain layout in memory, which windows do not have.
             arguments = {"self": arguments["self"], "shape": arguments["size"]}
             name, target = "aten::reshape", torch.ops.aten.reshape.default
     inputs: list[int] = []
@@ -246,12 +246,12 @@ def _operator(traced: fx.Node, numbers: dict[str, int]) -> Node:
 
 
 def _call(function: Callable[..., Any], **arguments: Any) -> Any:
-    """Call a function that takes no names with its arguments in their order."""
+    """Call a function that takes no names, with its arguments in their order."""
     return function(*arguments.values())
 
 
 def _slice_of_split(traced: fx.Node) -> dict[str, Any]:
-    """The arguments of a slice that is one part of a split tensor."""
+    """Give the arguments of the slice that is one part of a split tensor."""
     split: Any = traced.args[0]
     index: Any = traced.args[1]
     dimension = split.kwargs.get("dim", split.args[2] if len(split.args) > 2 else 0)
@@ -265,7 +265,7 @@ def _item(source: Any, index: int) -> Any:
 
 
 def _batch_norm(node: Node, traced: fx.Node) -> Node:
-    """The normalised maps alone: in evaluation mode the other two results are empty."""
+    """Keep only the normalized maps: in evaluation mode the other two results are empty."""
 
     def normalise(**arguments: Any) -> Tensor:
         return torch.ops.aten._native_batch_norm_legit_no_training.default(**arguments)[0]
@@ -275,7 +275,7 @@ def _batch_norm(node: Node, traced: fx.Node) -> Node:
 
 
 def _folded(node: Node, nodes: list[Node], traced: fx.Node) -> Node:
-    """The node, computed at once where it does not depend on the image."""
+    """Compute the node at once if it does not depend on the image."""
     known = [nodes[number].constant for number in node.inputs]
     if node.name in SHAPE_ONLY:
         like = traced.meta["val"]
@@ -287,7 +287,7 @@ def _folded(node: Node, nodes: list[Node], traced: fx.Node) -> Node:
 
 
 def _without_unused(graph: Graph) -> Graph:
-    """Only the nodes that the output depends on, and the image."""
+    """Keep only the nodes that the output depends on, and the image."""
     used = {graph.output, graph.image}
     for number in range(len(graph.nodes) - 1, -1, -1):
         if number in used:

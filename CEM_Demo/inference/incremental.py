@@ -25,31 +25,31 @@ from CEM_Demo.inference.steps import Steps, Values, compile_steps
 from CEM_Demo.inference.windows import Box, Windows, block_windows
 
 BATCH_SIZE = 512
-# What the restored ROIs of a batch may take; smaller batches for ROIs of more than 64 pixels.
+# The memory that the restored ROIs of a batch may take; ROIs of more than 64 pixels get smaller batches.
 ROIS_BYTES = BATCH_SIZE * 4 * 3 * 64**2
-# What a batch may read and write in one step: few enough for a CPU's caches, enough to keep a GPU busy.
+# How much a batch may read and write in one step: it fits a CPU's caches, or keeps a GPU busy.
 BYTES_PER_STEP = {"cpu": 1 << 22, "cuda": 1 << 30, "mps": 1 << 28}
-# Steps of blocks that are held ready for more draws; of some 2 KiB each.
+# How many steps of blocks are held ready for more draws; each takes about 2 KiB.
 MOST_STEPS = 20_000
-# What the order of additions may move a value by, relative to the largest one.
+# How far the order of additions may move a value, relative to the largest one.
 TRACED_OTHERWISE = 1e-3
-# What the untouched image may take on its way at once; a larger one goes in strips of half as much.
+# The memory that the untouched image may take at once; a larger one goes in strips of half as much.
 BASELINE_BYTES = {"cpu": 1 << 30, "cuda": 1 << 34, "mps": 1 << 32}
-# Tensors of the size of the largest one that are alive at a time: a step's input, its window of it, its output.
+# How many tensors of the largest size are alive at a time: a step's input, the window of it, and its output.
 ALIVE_AT_A_TIME = 3
 
 
 class IncrementalInference:
     """Restores the ROI of intervened images from the baseline's activations and the changes to them.
 
-    The outputs equal those of dense inference to rounding. The network is exported at once, for its cost is worth
-    knowing in advance, but run only when an output is asked for.
+    The outputs equal those of dense inference to rounding. The network is exported at once, since its cost must be
+    known in advance, but it is run only when an output is asked for.
     """
 
     kind = "incremental"
 
     def __init__(self, net: nn.Module, degraded: UInt8Image, roi: ROI, block: int, device: torch.device) -> None:
-        """``degraded`` is H x W x 3 uint8 RGB, ``roi`` in pixels of the output, ``block`` in pixels of the input.
+        """Take ``degraded``, H x W x 3 uint8 RGB, ``roi`` in pixels of the output and ``block`` in pixels of the input.
 
         Raises:
             InputError: torch.export cannot flatten the network.
@@ -62,7 +62,7 @@ class IncrementalInference:
         self._look_at(reach_of(self._graph, _box(roi)))
 
     def at(self, roi: ROI) -> IncrementalInference:
-        """The same network and image, ready for interventions on another ROI."""
+        """Prepare the same network and image for interventions on another ROI."""
         other = copy.copy(self)
         other._look_at(seen_from(self.reach, _box(roi)))
         return other
@@ -72,7 +72,7 @@ class IncrementalInference:
         corners = np.argwhere(np.ones(self.grid.shape, dtype=bool)) * self.grid.block
         self._survey = self._survey_of(corners, self._block_sides)
         self.predicted_cost = cost_of(reach, self._survey)
-        # By top, left, height and width of what an intervention replaces.
+        # The keys are top, left, height and width of what an intervention replaces.
         self._steps: dict[tuple[int, int, int, int], Steps] = {}
         self._output: Tensor | None = None
         self._kept: Values = []
@@ -80,7 +80,7 @@ class IncrementalInference:
 
     @property
     def reached_blocks(self) -> NDArray[np.bool_]:
-        """For the blocks of the image, row by row, whether they can change the ROI."""
+        """Whether each block of the image, row by row, can change the ROI."""
         return self._survey.reached
 
     @cached_property
@@ -88,7 +88,7 @@ class IncrementalInference:
         return forward_bytes(self._net, self.grid.height, self.grid.width)
 
     def work_per_block(self, corners: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Multiply-adds of one intervention on each of N blocks, by their N x 2 corners."""
+        """Count the multiply-adds of one intervention on each of N blocks, given their N x 2 corners."""
         work = work_windows(self.reach, self._windows(corners, self._block_sides))
         shares = zip(work, self.reach.graph.nodes, self.reach.multiply_adds, strict=True)
         return np.sum([window.areas * (count / math.prod(node.size)) for window, node, count in shares], axis=0)
@@ -103,19 +103,19 @@ class IncrementalInference:
         return self._output[0].float()
 
     def _check(self, output: Tensor) -> None:
-        """Raises InputError where the operators give another image than the network that they were traced from."""
+        """Raise InputError if the operators give another image than the network that they were traced from."""
         expected = self._net(self.image)
         if (output - expected).abs().max() > TRACED_OTHERWISE * max(1.0, float(expected.abs().max())):
             raise InputError(
-                f"torch.export traces {type(self._net).__name__} into something else: what it computes depends on the "
-                "image by other ways than tensors; set inference: dense"
+                f"torch.export does not trace {type(self._net).__name__} faithfully: what it computes depends on the "
+                "image in other ways than by tensors; set inference: dense"
             )
 
     def _run_baseline(self) -> tuple[Tensor, Values]:
         if not self._in_strips:
             try:
                 return run_whole(self.reach, self.image)
-            except Exception as error:  # an operator of anybody's
+            except Exception as error:  # an operator may raise anything
                 if not isinstance(error, RuntimeError) or not is_out_of_memory(error):
                     raise _failed(self._net, error) from error
             if not self.reach.is_local:
@@ -152,7 +152,7 @@ class IncrementalInference:
         return output + self.predicted_cost.kept_bytes + max(baseline, restoring)
 
     def reaches(self, corners: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """For N x 2 corners of blocks, whether they can change the ROI; the effect of the others is exactly zero."""
+        """Say for N x 2 corners of blocks whether they can change the ROI; the others have no effect at all."""
         on_grid = self._numbers(corners)
         reached = self._survey.reached[on_grid]
         off_grid = on_grid < 0
@@ -161,7 +161,7 @@ class IncrementalInference:
         return reached
 
     def restore(self, corners: NDArray[np.int64], pixels: NDArray[np.uint8]) -> Tensor:
-        """See :meth:`Inference.restore`; what lies out of the ROI's reach gives the baseline's ROI.
+        """See :meth:`Inference.restore`; blocks out of the ROI's reach give the baseline's ROI.
 
         A part too large for the memory is halved until it fits.
         """
@@ -192,7 +192,7 @@ class IncrementalInference:
         return restored
 
     def _make_ready(self, corners: NDArray[np.int64], sides: tuple[int, int]) -> None:
-        """Compile the steps of the places with these corners, and forget those of others if there are too many."""
+        """Compile the steps of the blocks at these corners, and forget those of other blocks if there are too many."""
         places = [(top, left, *sides) for top, left in corners.tolist()]
         missing = [place for place in places if place not in self._steps]
         held = sum(len(steps.steps) for steps in self._steps.values())
@@ -211,13 +211,13 @@ class IncrementalInference:
         return max(1, BYTES_PER_STEP[self.device.type] // steps.bytes)
 
     def _restore_at_once(self, steps: Steps, pixels: NDArray[np.uint8]) -> Tensor:
-        """The ROI for N draws, N x h x w x 3 uint8, on the place of ``steps``."""
+        """Restore the ROI for N draws, N x h x w x 3 uint8, on the block of ``steps``."""
         height, width = steps.block.sides
         with torch.inference_mode():
             inside = torch.from_numpy(np.ascontiguousarray(pixels[:, :height, :width])).to(self.device)
             try:
                 return steps(to_unit_range(inside).permute(0, 3, 1, 2), self.reach.graph).float()
-            except Exception as error:  # an operator of anybody's
+            except Exception as error:  # an operator may raise anything
                 if isinstance(error, RuntimeError) and is_out_of_memory(error):
                     raise
                 raise _failed(self._net, error) from error
@@ -227,17 +227,17 @@ class IncrementalInference:
         return torch.get_num_threads() if self.device.type == "cpu" else 1
 
     def _map(self, function: Callable[[NDArray[np.int64]], Tensor], parts: list[NDArray[np.int64]]) -> Iterator[Tensor]:
-        """Apply a function to all parts, on a CPU one part per core: windows are too small to be shared by cores."""
+        """Apply a function to all parts; on a CPU each core takes a part, since windows are too small to share."""
         workers = self._workers
         if workers == 1 or len(parts) == 1:
             yield from map(function, parts)
             return
-        # The number of threads that PyTorch uses is a matter of each thread; that of this one stays.
+        # PyTorch keeps the number of its threads per thread; that of this thread stays.
         with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
             yield from pool.map(function, parts)
 
     def _numbers(self, corners: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Which blocks of the grid, counted row by row, have these N x 2 corners; -1 for those off the grid."""
+        """Give the numbers of the grid's blocks, row by row, at these N x 2 corners; -1 for corners off the grid."""
         places, off = np.divmod(corners, self.grid.block)
         on_grid = ((off == 0) & (places >= 0) & (places < self.grid.shape)).all(axis=1)
         return np.where(on_grid, places[:, 0] * self.grid.shape[1] + places[:, 1], -1)
@@ -254,7 +254,7 @@ class IncrementalInference:
 
 
 def _failed(net: nn.Module, error: Exception) -> InputError:
-    """What to say where an operator runs within the network, but not on windows."""
+    """Make the error for an operator that runs within the network, but not on windows."""
     return InputError(f"incremental inference fails on {type(net).__name__}: {brief(error)}; set inference: dense")
 
 

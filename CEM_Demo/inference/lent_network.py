@@ -1,4 +1,4 @@
-"""Borrow a caller's network for gradients of its input, and give it back as it was found."""
+"""Borrow a caller's network to compute gradients, and give it back as it was."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def lent(network: nn.Module, device: torch.device | None) -> Iterator[tuple[nn.M
     """Lend a network in evaluation mode with its weights frozen.
 
     Yields:
-        The network, and an empty tensor of the device and type that it takes. It is a copy where ``device`` is another
-        than the network's own, or where the weights were made in inference mode, since autograd takes none of those.
+        The network, and an empty tensor of the device and type that it takes. The network is a copy if ``device`` is
+        not its own, or if its weights were made in inference mode, since autograd does not accept those.
     """
     sample = _sample_of(network)
     moved = sample if device is None else sample.to(device)
@@ -39,7 +39,7 @@ def lent(network: nn.Module, device: torch.device | None) -> Iterator[tuple[nn.M
 
 
 def _sample_of(network: nn.Module) -> Tensor:
-    """Return an empty tensor on the device and of the type of the weights; without any, a float32 one on the CPU."""
+    """Give an empty tensor of the device and type of the weights; float32 on the CPU if there are no weights."""
     for weight in chain(network.parameters(), network.buffers()):
         if weight.is_floating_point():
             return torch.empty(0, dtype=weight.dtype, device=weight.device)

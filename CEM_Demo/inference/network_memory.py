@@ -1,4 +1,4 @@
-"""How much memory a network takes on its way, and how to go on where there is too little."""
+"""Estimate how much memory a network takes, and continue in smaller parts if there is too little."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from CEM_Demo.inference.traces import without_traces
 CONVOLUTIONS = {torch.ops.aten.convolution, torch.ops.aten._convolution, torch.ops.aten.conv2d}
 Result = TypeVar("Result")
 
-# Of the image on which a network is measured (pixels), which holds whole windows of all usual sizes.
+# The side (pixels) of the image on which a network is measured; it holds whole windows of all usual sizes.
 MEASURED_SIDE = 128
-# Convolutions on CPUs copy their maps into a layout of blocks of so many channels.
+# Convolutions on CPUs copy their maps into blocks of this many channels.
 CHANNELS_PER_BLOCK = 16
 
 
 def forward_bytes(net: nn.Module, height: int, width: int) -> int:
-    """How much memory one image of ``height`` x ``width`` takes on its way through ``net``, its weights aside.
+    """Estimate the memory that one image of ``height`` x ``width`` takes in ``net``, apart from its weights.
 
-    Found without computing: the network runs on shapes alone, and what is alive at a time is added up. A network whose
-    forward asks for values, as ``.item()`` does, is measured on a small image instead.
+    Nothing is computed: the network runs on shapes alone, and the tensors that are alive at a time are added up. A
+    network whose forward asks for values, as ``.item()`` does, is measured on a small image instead.
     """
     try:
-        # Weights and other tensors of the network's are taken for shapes as well, wherever they are.
+        # The network's weights and other tensors count as shapes too, wherever they are.
         with without_traces(net), FakeTensorMode(allow_non_fake_inputs=True):
             return _most_alive(net, height, width)
-    except Exception:  # a network is anybody's code
+    except Exception:  # a network may raise anything
         rows, columns = min(height, MEASURED_SIDE), min(width, MEASURED_SIDE)
         return math.ceil(_most_alive(net, rows, columns) * (height * width) / (rows * columns))
 
@@ -49,7 +49,7 @@ def _most_alive(net: nn.Module, height: int, width: int) -> int:
 
 
 class _Alive(TorchDispatchMode):
-    """Adds up the tensors that are alive at a time, and what convolutions take for themselves meanwhile."""
+    """Adds up the tensors that are alive at a time, and what convolutions need meanwhile."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class _Alive(TorchDispatchMode):
 
 
 def _copies(source: Tensor, weight: Tensor, result: Tensor) -> int:
-    """What a convolution takes: its output, and copies of input or output in another layout at the same time."""
+    """Count what a convolution takes: its output, and copies of input or output in another layout."""
     if math.prod(weight.shape[2:]) == 1:
         return _bytes(result)
     blocked = _bytes(result, CHANNELS_PER_BLOCK)
@@ -88,28 +88,28 @@ def _copies(source: Tensor, weight: Tensor, result: Tensor) -> int:
 
 
 def _bytes(tensor: Tensor, multiple: int = 1) -> int:
-    """Of a feature map, its channels filled up to a multiple."""
+    """Count the bytes of a feature map whose channels are filled up to a multiple."""
     channels = -(-tensor.shape[1] // multiple) * multiple
     return tensor.element_size() * tensor.numel() // max(1, tensor.shape[1]) * channels
 
 
 class Halving:
-    """Runs work in parts, half as large from then on when the device's memory does not suffice.
+    """Runs work in parts, and halves their size whenever the device's memory does not suffice.
 
-    One warning says so, however often it happens.
+    It warns about this only once.
     """
 
     def __init__(self, device: torch.device, most: int | None = None) -> None:
-        """``most`` is the largest part to begin with."""
+        """Begin with parts of at most ``most`` things."""
         self.device = device
         self.most = most
         self._warned = False
 
     def __call__(self, run: Callable[[slice], Result], count: int) -> list[Result]:
-        """``run`` on parts of ``count`` things.
+        """Call ``run`` on parts of ``count`` things.
 
         Raises:
-            InputError: not even one of them fits into the memory.
+            InputError: not even one thing fits into the memory.
         """
         outputs: list[Result] = []
         done = 0
@@ -122,7 +122,7 @@ class Halving:
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
-            # Outside the handler, which would keep the failed part's tensors alive.
+            # This is outside the handler, which would keep the failed part's tensors alive.
             if size == 1:
                 raise no_memory(self.device)
             self.most = (size + 1) // 2
@@ -130,20 +130,20 @@ class Halving:
         return outputs
 
     def give_way(self) -> None:
-        """Hand back to the device what is not in use, and say so, once."""
+        """Free the device's memory that is not in use, and warn once."""
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         if not self._warned:
             self._warned = True
-            warnings.warn(f"out of memory on {self.device}: going on in smaller parts", stacklevel=3)
+            warnings.warn(f"out of memory on {self.device}: continuing in smaller parts", stacklevel=3)
 
 
 def no_memory(device: torch.device) -> InputError:
-    """What to say when nothing smaller is left to try."""
+    """Make the error for when nothing smaller is left to try."""
     return InputError(f"out of memory on {device}: this network and image need more; try another device or image")
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether a device had too little memory, as its backend puts it."""
+    """Say whether the error of a backend means that the device has too little memory."""
     said = str(error)
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in said or "out of memory" in said

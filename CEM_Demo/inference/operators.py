@@ -1,4 +1,4 @@
-"""Which rule each ATen operator has; the operators not listed are computed on whole maps."""
+"""The rules of the ATen operators; operators that are not listed are computed on whole maps."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ RULES: dict[str, Callable[[Node, list[Node]], Rule | None]] = {
     **dict.fromkeys(RESIZING, rearranging.resized),
 }
 
-# Computed on whole maps, yet each image of a batch on its own and with no batch size among the arguments.
+# Operators that are computed on whole maps, but treat each image of a batch on its own and take no batch size.
 BATCHABLE = (
     *("adaptive_avg_pool2d", "adaptive_max_pool2d", "avg_pool2d", "instance_norm", "group_norm"),
     *("slice", "slice_scatter", "flip", "roll"),
@@ -53,7 +53,7 @@ def _name(node: Node) -> str:
 
 
 def rules_of(graph: Graph) -> tuple[Rule | None, ...]:
-    """A rule for each node of a graph; None where it is to be computed in full, and where nothing is computed."""
+    """Give a rule for each node of a graph; None if it is computed on whole maps or not computed at all."""
     return tuple(_rule_of(node, [graph.nodes[number] for number in node.inputs]) for node in graph.nodes)
 
 
@@ -65,7 +65,7 @@ def _rule_of(node: Node, inputs: list[Node]) -> Rule | None:
 
 
 def is_batchable(node: Node, inputs: list[Node]) -> bool:
-    """Whether an operator without a rule treats the images of a batch one by one."""
+    """Say whether an operator without a rule treats the images of a batch one by one."""
     if node.constant is not None or node.name == "image":
         return True
     if not all(source.is_map for source in (node, *inputs) if source.constant is None):

@@ -1,4 +1,4 @@
-"""What this process holds of the machine's memory, and what is left of it."""
+"""Measure how much of the machine's memory this process holds, and how much is left."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ CONTAINER = Path("/sys/fs/cgroup/memory.max")
 
 
 def resident_bytes() -> int:
-    """What the process holds now; what it held at most, where the system says no more; 0, where it says nothing."""
+    """Give what the process holds now, or at least its peak so far; 0 if the system says neither."""
     return _kibibytes(PROCESS, "VmRSS") or most_resident_bytes()
 
 
 def most_resident_bytes() -> int:
-    """What the process has held at most so far; 0 where the system does not say."""
-    # Not getrusage alone: on Linux its peak is also that of the program which this one was started by.
+    """Give the most that the process has held so far; 0 if the system does not say."""
+    # On Linux, the peak of getrusage includes that of the program that started this one.
     return _kibibytes(PROCESS, "VmHWM") or _peak_by_usage()
 
 
 def free_bytes() -> int | None:
-    """What the process could still take, of the machine and of its container; None where the system does not say."""
+    """Give what the process could still take of the machine and its container; None if the system does not say."""
     machine = _kibibytes(MACHINE, "MemAvailable")
     if not machine:
         return None
@@ -36,7 +36,7 @@ def free_bytes() -> int | None:
 
 
 def _kibibytes(file: Path, name: str) -> int:
-    """The value of a line such as ``VmRSS:  1024 kB``, in bytes; 0 where there is none."""
+    """Read the value of a line such as ``VmRSS:  1024 kB``, in bytes; 0 if there is no such line."""
     try:
         found = re.search(rf"^{name}:\s+(\d+) kB", file.read_text(), re.MULTILINE)
     except OSError:

@@ -1,7 +1,7 @@
-"""Which windows of a network's feature maps an intervention changes and the ROI needs, and what computing them costs.
+"""Find the windows of feature maps that an intervention changes and the ROI needs, and what computing them costs.
 
-What an intervention changes grows from layer to layer, what the ROI needs shrinks towards it; only where both meet is
-there anything to compute.
+What an intervention changes grows from layer to layer, and what the ROI needs shrinks towards the output. Only where
+the two meet is there anything to compute.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Reach:
     """A graph seen from one ROI.
 
     Attributes:
-        rules: of the graph's nodes; None where a node is computed on whole maps.
-        needed: a window for each node, on which the ROI depends.
-        kept: for each node, the window (it may reach into the padding) that others gather from; None where they
-            take all they need from what an intervention changed.
+        rules: the rules of the graph's nodes; None if a node is computed on whole maps.
+        needed: for each node, the window on which the ROI depends.
+        kept: for each node, the window (it may reach into the padding) that others gather from; None if they take
+            all they need from what an intervention changed.
         batchable: whether every operator treats the images of a batch one by one.
-        multiply_adds: of each node, on whole maps.
+        multiply_adds: the multiply-adds of each node on whole maps.
     """
 
     graph: Graph
@@ -65,7 +65,7 @@ def reach_of(graph: Graph, roi: Box) -> Reach:
 
 
 def seen_from(reach: Reach, roi: Box) -> Reach:
-    """The same graph, seen from another window of the output."""
+    """Give the same graph, seen from another window of the output."""
     needed, kept = _follow(reach.graph, reach.rules, roi)
     return replace(reach, roi=roi, needed=needed, kept=kept)
 
@@ -73,7 +73,7 @@ def seen_from(reach: Reach, roi: Box) -> Reach:
 def _follow(
     graph: Graph, rules: tuple[Rule | None, ...], roi: Box
 ) -> tuple[tuple[Windows, ...], tuple[Box | None, ...]]:
-    """What is needed of each node, and what is kept of it; see :class:`Reach`."""
+    """Find what is needed of each node and what is kept of it; see :class:`Reach`."""
     needed = [no_windows(1) for _ in graph.nodes]
     kept: list[Windows] = list(needed)
     needed[graph.output] = kept[graph.output] = one_window(roi)
@@ -92,7 +92,7 @@ def _follow(
 
 
 def input_window(graph: Graph, rule: Rule | None, position: int, source: int, output: Windows) -> Windows | None:
-    """The windows of an input that a node reads for windows of its output; None for weights and the like."""
+    """Give the windows of an input that a node reads for windows of its output; None for weights and the like."""
     node = graph.nodes[source]
     if rule is None:
         return whole(node.size, output.starts.shape[1]).only(output.filled) if node.constant is None else None
@@ -101,7 +101,7 @@ def input_window(graph: Graph, rule: Rule | None, position: int, source: int, ou
 
 
 def work_windows(reach: Reach, changed: Windows) -> list[Windows]:
-    """For each node, the windows that are to be computed when ``changed``, N windows of the image, are replaced."""
+    """Find, for each node, the windows to compute when ``changed``, N windows of the image, are replaced."""
     graph, count = reach.graph, changed.starts.shape[1]
     work = [no_windows(count)] * len(graph.nodes)
     for number, (node, rule) in enumerate(zip(graph.nodes, reach.rules, strict=True)):
@@ -109,7 +109,7 @@ def work_windows(reach: Reach, changed: Windows) -> list[Windows]:
             work[number] = changed.only(common(changed, reach.needed[number]).filled)
             continue
         if node.constant is None:
-            # Only what is needed can go on to change what is needed.
+            # Only what is needed can change anything else that is needed.
             sources = [(position, work[source]) for position, source in enumerate(node.inputs)]
             sources = [(position, window) for position, window in sources if window.filled.any()]
             if not sources:
@@ -127,9 +127,9 @@ def work_windows(reach: Reach, changed: Windows) -> list[Windows]:
 
 
 def _multiply_adds(graph: Graph, number: int, rule: Rule | None) -> float:
-    """Of a node on whole maps; counted by PyTorch, without computing, where there is no rule.
+    """Count the multiply-adds of a node on whole maps; without a rule, PyTorch counts them without computing.
 
-    What cannot be counted so counts as none: PyTorch counts convolutions and matrix products only.
+    PyTorch counts only convolutions and matrix products; all else counts as zero.
     """
     node = graph.nodes[number]
     if node.constant is not None or number == graph.image or not node.inputs:
@@ -143,19 +143,19 @@ def _multiply_adds(graph: Graph, number: int, rule: Rule | None) -> float:
     try:
         with FlopCounterMode(display=False) as counter:
             node.compute(inputs)
-    except Exception:  # an operator of anybody's, or one that needs values
+    except Exception:  # an operator may raise anything, or need values
         return 0.0
     return counter.get_total_flops() / 2
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What interventions on each of N blocks would take.
+    """What interventions on N blocks would take.
 
     Attributes:
-        reached: N, whether the block can change the ROI.
-        areas: for each node, the pixels that are to be computed, summed over the blocks that can.
-        largest_bytes: the largest value that is computed for any of them.
+        reached: N, whether each block can change the ROI.
+        areas: for each node, the pixels to compute, summed over the blocks that can.
+        largest_bytes: size of the largest value that is computed for any block.
     """
 
     reached: NDArray[np.bool_]
@@ -164,7 +164,7 @@ class Survey:
 
 
 def survey(reach: Reach, blocks: Windows) -> Survey:
-    """Look at interventions on ``blocks``, N windows of the image, a part at a time: there may be very many."""
+    """Survey interventions on ``blocks``, N windows of the image, in parts, since there may be very many."""
     nodes = reach.graph.nodes
     computed = [node.constant is None and number != reach.graph.image for number, node in enumerate(nodes)]
     depths = [math.prod(node.shape or ()) // math.prod(node.size) for node in nodes]
@@ -184,13 +184,13 @@ def survey(reach: Reach, blocks: Windows) -> Survey:
 
 @dataclass(frozen=True)
 class Cost:
-    """Mean work per intervention, over all blocks of an image.
+    """The mean work of an intervention, over all blocks of an image.
 
     Attributes:
         dense, incremental: multiply-adds of convolutions and matrix products.
         dense_values, incremental_values: values that the other operators write.
-        reached: blocks that can change the ROI.
-        blocks: all blocks.
+        reached: number of blocks that can change the ROI.
+        blocks: number of all blocks.
         kept_bytes: memory for the activations of the baseline that incremental inference keeps.
     """
 
@@ -204,7 +204,7 @@ class Cost:
 
 
 def cost_of(reach: Reach, survey: Survey) -> Cost:
-    """The work on interventions spread evenly over the surveyed blocks."""
+    """Compute the mean work of interventions that are spread evenly over the surveyed blocks."""
     dense = incremental = dense_values = incremental_values = 0.0
     blocks = len(survey.reached)
     for number, node in enumerate(reach.graph.nodes):

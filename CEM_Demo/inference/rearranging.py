@@ -16,7 +16,7 @@ from CEM_Demo.inference.windows import Box, Windows
 
 
 def shuffled(node: Node, inputs: list[Node]) -> Rule | None:
-    """Channels become pixels."""
+    """Make the rule of a pixel shuffle, which turns channels into pixels."""
     factor = node.arguments["upscale_factor"]
 
     def prepare(output: Box, boxes: list[Box]) -> Run:
@@ -31,7 +31,7 @@ def shuffled(node: Node, inputs: list[Node]) -> Rule | None:
 
 
 def unshuffled(node: Node, inputs: list[Node]) -> Rule | None:
-    """Pixels become channels."""
+    """Make the rule of a pixel unshuffle, which turns pixels into channels."""
     factor = node.arguments["downscale_factor"]
     return scaled_rule(
         lambda starts, stops: (starts // factor, -(-stops // factor)),
@@ -41,7 +41,7 @@ def unshuffled(node: Node, inputs: list[Node]) -> Rule | None:
 
 
 def _shifted(before: tuple[int, int], outside: float = 0.0) -> Rule:
-    """Rows and columns put ``before`` the first (negative: cut off)."""
+    """Make the rule that puts rows and columns ``before`` the first ones; negative numbers cut them off."""
     shift = np.array(before)[:, None]
     return scaled_rule(
         lambda starts, stops: (starts + shift, stops + shift),
@@ -52,7 +52,7 @@ def _shifted(before: tuple[int, int], outside: float = 0.0) -> Rule:
 
 
 def sliced(node: Node, inputs: list[Node]) -> Rule | None:
-    """Channels are cut pointwise; rows and columns by a shift or, with steps, by a table."""
+    """Make the rule of a slice: channels are cut pointwise, rows and columns by a shift or, with steps, by a table."""
     arguments = node.arguments
     axis = arguments["dim"] % 4 - 2
     if axis < 0:
@@ -66,7 +66,7 @@ def sliced(node: Node, inputs: list[Node]) -> Rule | None:
 
 
 def flipped(node: Node, inputs: list[Node]) -> Rule | None:
-    """Mirrored rows or columns."""
+    """Make the rule of a flip, which mirrors rows or columns."""
     axes = {dimension % 4 - 2 for dimension in node.arguments["dims"]}
     if min(axes) < 0:
         return None
@@ -75,7 +75,7 @@ def flipped(node: Node, inputs: list[Node]) -> Rule | None:
 
 
 def rolled(node: Node, inputs: list[Node]) -> Rule | None:
-    """Rows or columns moved around the border."""
+    """Make the rule of a roll, which moves rows or columns around the border."""
     axes = [dimension % 4 - 2 for dimension in node.arguments["dims"]]
     if not axes or min(axes) < 0:
         return None
@@ -86,7 +86,7 @@ def rolled(node: Node, inputs: list[Node]) -> Rule | None:
 
 
 def padded(node: Node, inputs: list[Node]) -> Rule | None:
-    """Around rows and columns, with a constant or with pixels of the map."""
+    """Make the rule of a padding of rows and columns with a constant or with pixels of the map."""
     pad = node.arguments["pad"] if "pad" in node.arguments else node.arguments["padding"]
     left, right, top, bottom, *further = [*pad, 0, 0, 0, 0][: max(4, len(pad))]
     if any(further):
@@ -104,18 +104,18 @@ def padded(node: Node, inputs: list[Node]) -> Rule | None:
 
 @dataclass(frozen=True)
 class Table:
-    """Which pixels of an input axis each pixel of an output axis reads: ``first`` to ``last``, both inclusive."""
+    """The pixels of an input axis, ``first`` to ``last`` inclusive, that each pixel of an output axis reads."""
 
     first: NDArray[np.int64]
     last: NDArray[np.int64]
 
     def changes(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> tuple[Any, Any]:
-        """The output windows that read from input windows."""
+        """Give the output windows that read from input windows."""
         reading = (self.first < stops[:, None]) & (self.last >= starts[:, None])
         return _ends(reading)
 
     def needs(self, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> tuple[Any, Any]:
-        """The input windows that output windows read."""
+        """Give the input windows that output windows read."""
         pixels = np.arange(len(self.first))
         wanted = (pixels >= starts[:, None]) & (pixels < stops[:, None])
         some = wanted.any(axis=1)
@@ -125,14 +125,14 @@ class Table:
 
 
 def _ends(marked: NDArray[np.bool_]) -> tuple[Any, Any]:
-    """First and behind the last True of each row."""
+    """Give the place of the first True of each row, and the place after the last."""
     some = marked.any(axis=1)
     length = marked.shape[1]
     return np.where(some, marked.argmax(axis=1), 0), np.where(some, length - marked[:, ::-1].argmax(axis=1), 0)
 
 
 def _tabled(tables: list[Table], prepare: Any, multiply_adds: float = 0.0) -> Rule:
-    """Rows by the first table, columns by the second."""
+    """Make the rule of an operator that reads rows by the first table and columns by the second."""
 
     def both(name: str, window: Windows) -> Windows:
         ends = [getattr(table, name)(window.starts[axis], window.stops[axis]) for axis, table in enumerate(tables)]
@@ -147,7 +147,7 @@ def _tabled(tables: list[Table], prepare: Any, multiply_adds: float = 0.0) -> Ru
 
 
 def _picked(source: Node, sources: list[NDArray[np.int64]]) -> Rule:
-    """Every output row and column is a copy of one of the input's."""
+    """Make the rule of an operator whose output rows and columns are copies of the input's."""
 
     def prepare(output: Box, boxes: list[Box]) -> Run:
         rows = torch.from_numpy(sources[0][output.top : output.bottom] - boxes[0].top)
@@ -155,7 +155,7 @@ def _picked(source: Node, sources: list[NDArray[np.int64]]) -> Rule:
 
         def run(tensors: list[Tensor]) -> Tensor:
             device = tensors[0].device
-            # Through a view with the channels last, so that whole pixels are copied.
+            # In a view with the channels last, whole pixels are copied.
             pixels = tensors[0].permute(0, 2, 3, 1)
             taken = pixels.index_select(1, rows.to(device)).index_select(2, columns.to(device))
             return taken.permute(0, 3, 1, 2)
@@ -166,7 +166,7 @@ def _picked(source: Node, sources: list[NDArray[np.int64]]) -> Rule:
 
 
 def resized(node: Node, inputs: list[Node]) -> Rule | None:
-    """Resizing weighs rows and columns apart, by matrices that the operator itself makes of unit rows."""
+    """Make the rule of resizing: matrices, which the operator makes from unit rows, weigh rows, then columns."""
     factors = node.arguments.get("scale_factors") or (node.arguments.get("scales_h"), node.arguments.get("scales_w"))
     weights = [_weights(node, inputs[0].size[axis], node.size[axis], factors[axis]) for axis in (0, 1)]
     tables = [_support(matrix) for matrix in weights]
@@ -191,8 +191,8 @@ def resized(node: Node, inputs: list[Node]) -> Rule | None:
 
 
 def _weights(node: Node, source: int, target: int, factor: float | None) -> Tensor:
-    """``target`` x ``source``: how one axis is resized."""
-    # As columns: PyTorch's antialiased operators err on maps that are one pixel wide.
+    """Give the matrix, ``target`` x ``source``, that resizes one axis."""
+    # The units are columns: PyTorch's antialiased operators err on maps that are one pixel wide.
     units = torch.eye(source)[None, :, None, :]
     operator = getattr(torch.ops.aten, node.name.split("::")[1]).default
     corners = [node.arguments["align_corners"]] if "align_corners" in node.arguments else []

@@ -1,7 +1,7 @@
-"""What an operator does to windows: which it changes, which it needs, how it runs on them.
+"""Rules of operators: which windows they change, which they need, and how they run on them.
 
-A rule is made for one node of a graph by a function of the node and its inputs (see :mod:`.operators`), which returns
-None where the node is better computed on whole maps.
+A function of a node and its inputs makes the rule for the node (see :mod:`.operators`); it returns None if the node is
+better computed on whole maps.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Rule:
     Attributes:
         changes: (position, changed windows of that input) -> windows of the output that can change.
         needs: (position, windows of the output) -> windows of that input that are read, which may reach into the
-            padding; None for an input that is read as it is (weights).
+            padding; None for an input that is read whole (weights).
         prepare: (output box, a box for each input) -> a function from the inputs' windows (channels last, a leading
             batch dimension) to the output's.
-        multiply_adds: per pixel of the output, for one image.
+        multiply_adds: multiply-adds per pixel of the output, for one image.
         outside: value of the padding that ``needs`` may reach into.
-        is_local: output windows are the windows of the only input, pixel by pixel.
+        is_local: whether output windows equal the windows of the only input, pixel by pixel.
     """
 
     changes: Callable[[int, Windows], Windows]
@@ -44,7 +44,7 @@ class Rule:
 
 
 def dimensions(node: Node) -> set[int]:
-    """The dimensions, out of four, that an operator acts along."""
+    """Give the dimensions, out of four, that an operator acts along."""
     found = node.arguments.get("dim")
     if found is None:
         return {0, 1, 2, 3}
@@ -52,7 +52,7 @@ def dimensions(node: Node) -> set[int]:
 
 
 def caller(node: Node, replaced: dict[str, Any] | None = None) -> Run:
-    """A function from a node's inputs to its output, with some arguments replaced by others."""
+    """Make a function from a node's inputs to its output, with some arguments replaced by others."""
     arguments = {**node.arguments, **(replaced or {})}
     names = list(arguments)
     if len(node.inputs) == 1 and isinstance(arguments[names[0]], Value):
@@ -63,7 +63,7 @@ def caller(node: Node, replaced: dict[str, Any] | None = None) -> Run:
 
 
 def image_size(shape: Shape | None) -> tuple[int, int]:
-    """Rows and columns of a tensor that broadcasts against feature maps."""
+    """Give the rows and columns of a tensor that broadcasts against feature maps."""
     rows, columns = ((1, 1) + (shape or ()))[-2:]
     return rows, columns
 
@@ -72,13 +72,13 @@ WEIGHTED = {"aten::prelu", "aten::batch_norm"}
 
 
 def pointwise(node: Node, inputs: list[Node]) -> Rule | None:
-    """Each output pixel depends on the same pixel of the inputs; inputs of one row or column are broadcast."""
+    """Make the rule of operators whose pixels depend on the inputs' same pixels; one row or column is broadcast."""
     if node.name == "aten::cat" and node.arguments["dim"] % 4 != 1:
         return None
     if node.name in WEIGHTED and any(source.constant is None for source in inputs[1:]):
         return None
     if node.arguments.get("training"):
-        return None  # batch norm by the statistics of the batch itself
+        return None  # a batch norm that uses the statistics of the batch itself
     sizes = [image_size(source.shape) for source in inputs]
     spread = [np.array([side == 1 < full for side, full in zip(size, node.size, strict=True)]) for size in sizes]
 
@@ -104,12 +104,12 @@ def pointwise(node: Node, inputs: list[Node]) -> Rule | None:
 
 
 def along_channels(node: Node, inputs: list[Node]) -> Rule | None:
-    """Operators that are pointwise as long as they act along the channels alone."""
+    """Make the rule of operators that are pointwise if they act along the channels alone."""
     return pointwise(node, inputs) if dimensions(node) == {1} else None
 
 
 def repeated_channels(node: Node, inputs: list[Node]) -> Rule | None:
-    """Repeated along the channels alone."""
+    """Make the rule of a repetition along the channels alone."""
     counts = node.arguments["repeats"]
     return pointwise(node, inputs) if len(counts) == 4 and counts[0] == counts[2] == counts[3] == 1 else None
 
@@ -120,7 +120,7 @@ def scaled_rule(
     prepare: Callable[[Box, list[Box]], Run],
     **options: float,
 ) -> Rule:
-    """A rule from functions (starts, stops) -> (starts, stops) of the first input; other inputs are weights."""
+    """Make a rule from functions (starts, stops) -> (starts, stops) of the first input; other inputs are weights."""
     return Rule(
         lambda position, window: Windows(*changes(window.starts, window.stops)),
         lambda position, window: None if position else Windows(*needs(window.starts, window.stops)),
@@ -130,10 +130,10 @@ def scaled_rule(
 
 
 def cropped(tensor: Tensor, top: int, left: int, sides: tuple[int, int]) -> Tensor:
-    """The part of a feature map that starts at ``top``, ``left``."""
+    """Cut out the part of a feature map that starts at ``top``, ``left``."""
     return tensor[..., top : top + sides[0], left : left + sides[1]]
 
 
 def channels_last(tensor: Tensor) -> Tensor:
-    """In the layout that convolutions of small windows are fastest in."""
+    """Lay a tensor out with the channels last, which is fastest for convolutions of small windows."""
     return tensor.contiguous(memory_format=torch.channels_last)

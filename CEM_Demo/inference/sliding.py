@@ -20,7 +20,7 @@ def _pair(value: Any) -> tuple[int, int]:
 
 
 def _sliding(node: Node, kernel: Any, stride: Any, padding: Any, dilation: Any, prepare: Any, **options: float) -> Rule:
-    """A kernel whose taps read ``dilation`` apart, moved by ``stride``, ``padding`` before the first pixel."""
+    """Make the rule of a kernel whose taps lie ``dilation`` apart; it moves by ``stride`` and starts in the padding."""
     step, before, apart = (np.array(_pair(value))[:, None] for value in (stride, padding, dilation))
     span = apart * (np.array(kernel)[:, None] - 1)
     return scaled_rule(
@@ -32,7 +32,7 @@ def _sliding(node: Node, kernel: Any, stride: Any, padding: Any, dilation: Any, 
 
 
 def convolution(node: Node, inputs: list[Node]) -> Rule | None:
-    """The window of the input holds its padding, so the kernel runs without any."""
+    """Make the rule of a convolution; windows of the input hold their padding, so the kernel runs without any."""
     arguments = node.arguments
     if arguments.get("transposed"):
         return transposed_convolution(node, inputs)
@@ -53,7 +53,7 @@ def convolution(node: Node, inputs: list[Node]) -> Rule | None:
 
 
 def _weights(node: Node, inputs: list[Node]) -> tuple[Tensor, Tensor | None, bool]:
-    """Weight, bias, and whether both are free of the image."""
+    """Give the weight, the bias, and whether both are independent of the image."""
     weight = inputs[1].constant
     bias = inputs[2].constant if len(inputs) > 2 else None
     known = weight is not None and (bias is not None or len(inputs) == 2)
@@ -61,10 +61,10 @@ def _weights(node: Node, inputs: list[Node]) -> tuple[Tensor, Tensor | None, boo
 
 
 def transposed_convolution(node: Node, inputs: list[Node]) -> Rule | None:
-    """Every input pixel adds its kernel, ``stride`` apart from its neighbour's, to the output.
+    """Make the rule of a transposed convolution: every input pixel adds its kernel to the output, ``stride`` apart.
 
-    Computed as a convolution for each of the ``stride`` x ``stride`` positions that an output pixel can have, put
-    together by a pixel shuffle (Shi et al., CVPR 2016, section 3.2): several times faster than PyTorch's own on a CPU.
+    It is computed as a convolution for each of the ``stride`` x ``stride`` positions that an output pixel can have, and
+    a pixel shuffle (Shi et al., CVPR 2016, section 3.2), which is several times faster than PyTorch's own on a CPU.
     """
     arguments = node.arguments
     weight, bias, constant = _weights(node, inputs)
@@ -78,7 +78,7 @@ def transposed_convolution(node: Node, inputs: list[Node]) -> Rule | None:
     sides, taps = (np.array(kernels.shape[2:])[:, None] for kernels in (weight, phases))
 
     def prepare(output: Box, boxes: list[Box]) -> Run:
-        # The first pixel that all taps reach, in coordinates of the output.
+        # This is the first pixel that all taps reach, in coordinates of the output.
         first = [(boxes[0][2 * axis] + int(taps[axis, 0]) - 1) * factor - padding[axis] for axis in (0, 1)]
         top, left = output.top - first[0], output.left - first[1]
 
@@ -97,10 +97,10 @@ def transposed_convolution(node: Node, inputs: list[Node]) -> Rule | None:
 
 
 def phase_kernels(weight: Tensor, factor: int, groups: int) -> Tensor:
-    """Kernels of a convolution and a pixel shuffle that equal a transposed convolution of stride ``factor``.
+    """Make kernels whose convolution, with a pixel shuffle, equals a transposed convolution of stride ``factor``.
 
     Args:
-        weight: C x D/groups x K x L, as of the transposed convolution from C to D channels.
+        weight: C x D/groups x K x L, of the transposed convolution from C to D channels.
 
     Returns:
         D factor^2 x C/groups x ceil(K/factor) x ceil(L/factor).
@@ -115,7 +115,7 @@ def phase_kernels(weight: Tensor, factor: int, groups: int) -> Tensor:
 
 
 def largest(node: Node, inputs: list[Node]) -> Rule | None:
-    """The padding never wins."""
+    """Make the rule of max pooling, in which the padding never wins."""
     arguments = node.arguments
     kernel, dilation = _pair(arguments["kernel_size"]), arguments["dilation"]
     stride = arguments["stride"] or kernel
@@ -127,7 +127,7 @@ def largest(node: Node, inputs: list[Node]) -> Rule | None:
 
 
 def average(node: Node, inputs: list[Node]) -> Rule | None:
-    """Only means of a fixed number of pixels; those that leave padding out are computed on whole maps."""
+    """Make the rule of mean pooling over a fixed number of pixels; means without padding need whole maps."""
     arguments = node.arguments
     kernel, padding = _pair(arguments["kernel_size"]), _pair(arguments["padding"])
     stride = arguments["stride"] or kernel

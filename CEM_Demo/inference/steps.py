@@ -1,4 +1,4 @@
-"""The steps that compute one block's interventions: gather windows, run operators, free what is done."""
+"""Compile and run the steps of one block's interventions: gather windows, run operators, free what is done."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Gather = Callable[[Values, int], Any]
 
 @dataclass(frozen=True)
 class Step:
-    """Computes the value ``number`` from what ``gathers`` collect; then the values ``done`` are not read again."""
+    """Computes the value ``number`` from what ``gathers`` collect; the values ``done`` are not read after it."""
 
     number: int
     gathers: list[Gather]
@@ -33,12 +33,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Steps:
-    """What turns the changed block of an image into the changed ROI.
+    """The steps that turn the changed block of an image into the changed ROI.
 
     Attributes:
         block: the part of the image that is replaced.
         take_roi: collects the ROI when the steps are done.
-        bytes: that the largest step reads and writes for one image.
+        bytes: how much the largest step reads and writes for one image.
     """
 
     block: Box
@@ -47,9 +47,9 @@ class Steps:
     bytes: int
 
     def __call__(self, blocks: Tensor, graph: Graph, note: Callable[[int, Tensor], None] | None = None) -> Tensor:
-        """The ROI, N x 3 x R x R, for N x 3 x h x w pixels that replace the block.
+        """Compute the ROI, N x 3 x R x R, for N x 3 x h x w pixels that replace the block.
 
-        ``note`` gets the number and the value of each node that is computed, as long as it is there.
+        ``note`` gets the number and the value of each node as soon as it is computed.
         """
         values: Values = [None] * len(graph.nodes)
         values[graph.image] = blocks
@@ -64,11 +64,11 @@ class Steps:
 
 
 def compile_steps(reach: Reach, kept: Values, work: list[Windows]) -> Steps:
-    """The steps for interventions on one block that reaches the ROI.
+    """Compile the steps for interventions on one block that reaches the ROI.
 
     Args:
-        kept: of the baseline, see :func:`run_whole`.
-        work: what is to be computed, see :func:`work_windows`; a single window for each node.
+        kept: what is kept of the baseline, see :func:`run_whole`.
+        work: a single window for each node, which is to be computed, see :func:`work_windows`.
     """
     graph = reach.graph
     running = [number for number, window in enumerate(work) if window.filled[0] and number != graph.image]
@@ -95,12 +95,12 @@ def compile_steps(reach: Reach, kept: Values, work: list[Windows]) -> Steps:
 
 
 def _values(node: Node, box: Box) -> int:
-    """How many numbers a window of a node holds, for one image."""
+    """Count the numbers that a window of a node holds for one image."""
     return node.shape[1] * math.prod(box.sides) if node.is_map and node.shape else math.prod(node.shape or ())
 
 
 def _gather(reach: Reach, kept: Values, source: int, work: Windows, wanted: Windows | None, outside: float) -> Gather:
-    """How to collect a window of a node's value: the baseline with what the intervention changed on top of it."""
+    """Make a function that collects a window of a node's value: the baseline, overlaid with what changed."""
     node = reach.graph.nodes[source]
     baseline = kept[source]
     if wanted is None:
@@ -132,7 +132,7 @@ def _gather(reach: Reach, kept: Values, source: int, work: Windows, wanted: Wind
 
 
 def _part(reach: Reach, baseline: Tensor, source: int, box: Box) -> Tensor:
-    """The window ``box`` of the baseline, or of a tensor that is broadcast to feature maps."""
+    """Give the window ``box`` of the baseline, or of a tensor that is broadcast to feature maps."""
     if reach.graph.nodes[source].constant is None:
         kept = reach.kept[source]
         assert kept is not None, "nothing gathers from what is not kept"
@@ -142,7 +142,7 @@ def _part(reach: Reach, baseline: Tensor, source: int, box: Box) -> Tensor:
 
 
 def _filled_outside(window: Tensor, box: Box, size: tuple[int, int], outside: float) -> Tensor:
-    """The window ``box`` with ``outside`` where it leaves a map of ``size``."""
+    """Fill the window ``box`` with ``outside`` where it leaves a map of ``size``."""
     inside = box.meet(Box(0, size[0], 0, size[1]))
     if outside == 0 or inside == box:
         return window

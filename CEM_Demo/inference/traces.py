@@ -1,7 +1,7 @@
-"""Trace a network, or run it on tensors without values, and leave nothing of that behind in the user's objects.
+"""Trace a network, or run it on tensors without values, and leave no trace of that in the user's objects.
 
-Code found in the wild keeps tensors between passes: masks by image size, a mean moved to where the image is. Such a
-tensor without values would make the next real pass fail.
+Real code keeps tensors between passes: masks by image size, or a mean moved to the image's device. If such a tensor has
+no values, the next real pass fails.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ Container = dict[Any, Any] | list[Any] | set[Any]
 
 HOLDERS = (dict, list, set, tuple)
 CACHED = type(functools.lru_cache(lambda: None))
-# What holds no state of the user's.
+# Modules of these packages hold no state of the user's.
 LIBRARIES = ("torch", "torchvision", "numpy", "builtins")
 
 
 @contextmanager
 def without_traces(net: nn.Module) -> Iterator[None]:
-    """Put back afterwards all that the network's modules, their classes and their files keep, and empty their caches.
+    """Restore afterwards all that the network's modules, their classes and their files keep, and empty their caches.
 
-    Attributes, lists, dictionaries and sets get their contents of before; what ``functools`` caches is forgotten.
+    Attributes, lists, dictionaries and sets get their earlier contents back; what ``functools`` cached is forgotten.
     """
     found = _Found()
     found.look_at(net)
@@ -41,7 +41,7 @@ def without_traces(net: nn.Module) -> Iterator[None]:
 
 
 def _put_back(container: Container, earlier: Container) -> None:
-    """Give a container its earlier contents, touching only what differs: a module's own names are in use meanwhile."""
+    """Give a container its earlier contents, and touch only what differs: a module's names are in use meanwhile."""
     if isinstance(container, list):
         container[:] = earlier
     elif isinstance(container, set):
@@ -62,8 +62,8 @@ class _Found:
         self._known: set[int] = set()
 
     def look_at(self, value: Any) -> None:
-        """Note a value and what it holds; each once."""
-        # By its type: to be asked for their class, some objects of libraries warn that they will be gone.
+        """Note a value and what it holds, each only once."""
+        # This asks for the type, since some deprecated objects of libraries warn when asked for their class.
         kind = type(value)
         if id(value) in self._known or issubclass(kind, (Tensor, str, bytes, int, float, ModuleType, type)):
             return
@@ -92,7 +92,7 @@ class _Found:
                     self._look_at_names(value.__globals__)
 
     def _look_at_names(self, names: dict[str, Any]) -> None:
-        """The names of a file: not what it imports, but what it keeps itself."""
+        """Note the names of a file: not what it imports, but what it keeps itself."""
         if id(names) not in self._known:
             self._known.add(id(names))
             self.containers[id(names)] = names

@@ -21,11 +21,11 @@ class Box(NamedTuple):
     right: int
 
     def slices(self, of: Box) -> tuple[slice, slice]:
-        """Rows and columns of this box in a tensor that covers the box ``of``."""
+        """Give the rows and columns of this box in a tensor that covers the box ``of``."""
         return slice(self.top - of.top, self.bottom - of.top), slice(self.left - of.left, self.right - of.left)
 
     def meet(self, other: Box) -> Box:
-        """What both boxes have in common; check :attr:`empty`."""
+        """Intersect two boxes; the result may be :attr:`empty`."""
         return Box(
             max(self.top, other.top),
             min(self.bottom, other.bottom),
@@ -49,7 +49,7 @@ class Windows:
     """N half-open windows of one map.
 
     Attributes:
-        starts, stops: 2 x N int64, first row and column, and first row and column behind the window.
+        starts, stops: 2 x N int64, first row and column, and first row and column after the window.
     """
 
     starts: Ends
@@ -57,55 +57,55 @@ class Windows:
 
     @property
     def filled(self) -> NDArray[np.bool_]:
-        """N, False for windows without a pixel."""
+        """N booleans, False for windows without a pixel."""
         return np.logical_and.reduce(self.stops > self.starts, axis=0)
 
     @property
     def areas(self) -> NDArray[np.int64]:
-        """N, pixels in each window."""
+        """N numbers, the pixels in each window."""
         return np.where(self.filled, (self.stops - self.starts).prod(axis=0), 0)
 
     def box(self, number: int) -> Box:
-        """One of the windows."""
+        """Give one of the windows as a box."""
         (top, left), (bottom, right) = self.starts[:, number].tolist(), self.stops[:, number].tolist()
         return Box(top, bottom, left, right)
 
     def at(self, number: int) -> Windows:
-        """One of the windows, still as :class:`Windows`."""
+        """Give one of the windows, still as :class:`Windows`."""
         return Windows(self.starts[:, number : number + 1], self.stops[:, number : number + 1])
 
     def only(self, where: NDArray[np.bool_]) -> Windows:
-        """The windows for which ``where`` holds, and empty ones for the others."""
+        """Keep the windows for which ``where`` holds, and make the others empty."""
         return Windows(np.where(where, self.starts, 0), np.where(where, self.stops, 0))
 
     def within(self, size: tuple[int, int]) -> Windows:
-        """Cut at the borders of a map of ``size`` (height, width)."""
+        """Cut the windows at the borders of a map of ``size`` (height, width)."""
         limit = np.array(size)[:, None]
         return Windows(self.starts.clip(0, limit), self.stops.clip(0, limit))
 
 
 def one_window(box: Box) -> Windows:
-    """A single window."""
+    """Make a single window."""
     return Windows(np.array([[box.top], [box.left]]), np.array([[box.bottom], [box.right]]))
 
 
 def whole(size: tuple[int, int], count: int = 1) -> Windows:
-    """``count`` times the whole map of ``size`` (height, width)."""
+    """Make ``count`` windows that cover the whole map of ``size`` (height, width)."""
     return Windows(np.zeros((2, count), np.int64), np.repeat(np.array(size, np.int64)[:, None], count, axis=1))
 
 
 def no_windows(count: int) -> Windows:
-    """``count`` empty windows."""
+    """Make ``count`` empty windows."""
     return Windows(np.zeros((2, count), np.int64), np.zeros((2, count), np.int64))
 
 
 def common(first: Windows, second: Windows) -> Windows:
-    """What two windows share; a single window pairs with any number."""
+    """Intersect windows pairwise; a single window pairs with any number."""
     return Windows(np.maximum(first.starts, second.starts), np.minimum(first.stops, second.stops))
 
 
 def hull(windows: Iterable[Windows]) -> Windows:
-    """The smallest windows around all of those given (at least one, of equal numbers); empty ones do not count."""
+    """Give the smallest windows around all those given (at least one, of equal numbers), ignoring empty ones."""
     given = list(windows)
     if len(given) == 1:
         return given[0].only(given[0].filled)

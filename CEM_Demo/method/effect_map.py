@@ -1,4 +1,4 @@
-"""From measured PSNRs to the causal effect map: effects, counts, range."""
+"""Turn measured PSNRs into the causal effect map: effects, counts, range."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from CEM_Demo.method.measurements import EFFECT_ROUNDS, Draws
 
 @dataclass(frozen=True)
 class Counts:
-    """How many blocks hurt, help, do neither; ROI blocks count as helping, as published."""
+    """How many blocks hurt, help or do neither; ROI blocks count as helping, as published."""
 
     negative: int
     positive: int
@@ -35,8 +35,8 @@ class EffectMap:
     """The causal effect map of one model on one image.
 
     Attributes:
-        effects: rows x columns float64, dB; positive where the block helps; zero below the tolerance.
-        interventions: rows x columns int64, draws that the effect is the mean of.
+        effects: rows x columns float64, dB; positive if the block helps; zero below the tolerance.
+        interventions: rows x columns int64, how many draws each effect is the mean of.
         roi: rows x columns bool, the blocks that overlap the ROI.
     """
 
@@ -46,7 +46,7 @@ class EffectMap:
 
     @property
     def outside_roi(self) -> NDArray[np.float64]:
-        """The effects with the ROI's own set to zero, which is what maps and ranges show."""
+        """The effects with those of the ROI's own blocks set to zero, as maps and ranges show them."""
         return np.where(self.roi, 0.0, self.effects)
 
     @property
@@ -78,7 +78,7 @@ def make_effect_map(origin: float, rounds: Mapping[str, Draws], tol: float, roi:
 
     Args:
         origin: PSNR (dB) of the ROI without intervention.
-        rounds: the draws by the names of their rounds; of each block those of the last round that tried it count.
+        rounds: the draws by the names of their rounds; for each block, those of the last round that tried it count.
         tol: dB; smaller effects become zero.
         roi: rows x columns, the blocks that overlap the ROI.
     """

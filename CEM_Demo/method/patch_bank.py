@@ -30,7 +30,7 @@ class PatchBank:
     patches: NDArray[np.uint8]
 
     def __post_init__(self) -> None:
-        """Raises InputError where the array is none of patches."""
+        """Raise InputError if the array does not hold patches."""
         shape = self.patches.shape
         if self.patches.dtype != np.uint8 or len(shape) != 4 or shape[1] != shape[2] or shape[3] != 3:
             raise InputError(f"holds {self.patches.dtype} {shape}, not square RGB patches, uint8 (N, p, p, 3)")
@@ -51,9 +51,9 @@ class PatchBank:
         return hashlib.sha256(self.patches.tobytes()).hexdigest()
 
     def at_size(self, indices: NDArray[np.integer], side: int) -> NDArray[np.uint8]:
-        """The patches of the indices N as N x side x side x 3 uint8.
+        """Give the patches of N indices as N x side x side x 3 uint8.
 
-        Resized where need be by OpenCV's cubic rule without antialiasing, as published for SR.
+        Patches of another size are resized by OpenCV's cubic rule without antialiasing, as published for SR.
         """
         chosen = self.patches[indices]
         if chosen.shape[1] == side:
@@ -63,10 +63,10 @@ class PatchBank:
 
 
 def load_bank(path: Path) -> PatchBank:
-    """The bank in a packed ``.npz`` (array ``patches``) or a folder of PNG files, in the order of their names.
+    """Load the bank in a packed ``.npz`` (array ``patches``) or a folder of PNG files, in the order of their names.
 
     Raises:
-        InputError: nothing there, no patches in it, or patches that are not square, RGB and all of one size.
+        InputError: there is no bank, it holds no patches, or they are not square, RGB and all of one size.
     """
     with reading(path):
         patches = _read_patches(path)
@@ -101,7 +101,7 @@ def _read_folder(folder: Path) -> NDArray[np.uint8]:
 
 
 def _read_packed(path: Path) -> NDArray[np.uint8]:
-    """The array ``patches``; objects, whose pickles could run code, are not read."""
+    """Read the array ``patches``; objects, whose pickles could run code, are not read."""
     try:
         content = np.load(path, allow_pickle=False)
         if isinstance(content, np.ndarray):
@@ -113,7 +113,9 @@ def _read_packed(path: Path) -> NDArray[np.uint8]:
             return np.asarray(content["patches"])
     except InputError:
         raise
-    except Exception as error:  # the readers of archives raise whatever the broken bytes make fail
+    except Exception as error:  # the readers of archives may raise anything on broken bytes
         archive = "; unpack it and give its folder of .png files" if path.suffix in (".gz", ".tar", ".tgz") else ""
         reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"patch_path: {path} is no bank of patches ({reason}){archive or f'; {PACKING}'}") from error
+        raise InputError(
+            f"patch_path: {path} is not a bank of patches ({reason}){archive or f'; {PACKING}'}"
+        ) from error

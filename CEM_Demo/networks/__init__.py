@@ -1,1 +1,1 @@
-"""From what ``Modellist`` names to networks that are ready to run."""
+"""Turn what ``Modellist`` names into networks that are ready to run."""

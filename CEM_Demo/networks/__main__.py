@@ -1,6 +1,6 @@
-"""What a network is, what it allows, and how long its maps take here: ``python -m CEM_Demo.networks NAME_OR_FILE``.
+"""Say what a network is, what it allows, and how long its maps take: ``python -m CEM_Demo.networks NAME_OR_FILE``.
 
-It is named as in a config's Modellist: a model of the zoo, a checkpoint file, or my_net.py:MyNet.
+The network is named as in a config's Modellist: a model of the zoo, a checkpoint file, or my_net.py:MyNet.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def report(arguments: argparse.Namespace) -> None:
     """Print the lines as they are found.
 
     Raises:
-        InputError: no such network, task, scale, image or device, or they do not go together.
+        InputError: there is no such network, task, scale, image or device, or they do not fit each other.
     """
     try:
         source = parse_model(arguments.network)
@@ -56,7 +56,7 @@ def report(arguments: argparse.Namespace) -> None:
 
 
 def _task_of(label: str) -> str:
-    """The first task that serves the zoo's model of this name."""
+    """Find the first task that the zoo's model of this name serves."""
     name = label.partition("@")[0]
     return next((task for task in TASKS if any(entry.name == name for entry in entries(task))), "SR")
 

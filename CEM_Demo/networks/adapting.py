@@ -1,4 +1,4 @@
-"""Around a network that takes or gives something else than a batch of colour images of any size in 0..1."""
+"""Wrap networks that take or give something other than a batch of color images in 0..1."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class ImageOutput(nn.Module):
-    """A network that returns the image alone, out of whatever ``net`` returns.
+    """A network that returns only the image, taken out of whatever ``net`` returns.
 
     Args:
         net: maps N x C x H x W to an image, or to a list, tuple or dictionary with one in it, at any depth.
@@ -32,7 +32,7 @@ class ImageOutput(nn.Module):
 
 
 class PerChannel(nn.Module):
-    """A grey network applied to red, green and blue alike."""
+    """A gray network that is applied to red, green and blue alike."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""From a network and what is known of it to one that maps N x 3 x H x W in 0..1 to N x 3 x sH x sW."""
+"""Turn a network into one that maps N x 3 x H x W in 0..1 to N x 3 x sH x sW."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from CEM_Demo.user_code import place_of
 def prepare_network(
     network: Callable[[Tensor], Any], task: str, scale: int, random_seed: int | None = None
 ) -> nn.Module:
-    """Make any network ready for interventions, as a run from a config does: probed, checked, adapted.
+    """Make any network ready for interventions, as a run from a config does: probe it, check it, adapt it.
 
-    What is out of the ordinary about it is printed in a line.
+    Anything unusual about it is printed in one line.
 
     Args:
         network: a module or another callable from N x C x H x W to images, or to a list, tuple or dictionary whose
             last element they are; put in evaluation mode.
-        scale: of the task.
-        random_seed: of what the network draws in every pass; None where it may not draw.
+        scale: scale of the task.
+        random_seed: seed of what the network draws in every pass; None if it may not draw.
 
     Raises:
-        InputError: it fails, or restores no images of that scale.
+        InputError: the network fails, or restores no images of that scale.
     """
     net = ImageOutput(unwrap(network)).eval()
     with about("the network"):
@@ -46,7 +46,7 @@ def prepare_network(
 
 
 def unwrap(network: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
-    """A network without what torch.compile or training on several devices wrapped around it."""
+    """Remove what torch.compile or training on several devices wrapped around a network."""
     if isinstance(network, (DataParallel, DistributedDataParallel)):
         return unwrap(network.module)
     return unwrap(network._orig_mod) if hasattr(network, "_orig_mod") else network
@@ -68,14 +68,14 @@ def blaming_the_network() -> Iterator[None]:
 
 
 def check_facts(facts: Facts, task: str, scale: int, random_seed: int | None) -> None:
-    """Whether a network can be run for a task at a scale.
+    """Check that a network can be run for a task at a scale.
 
     Raises:
-        InputError: says what would mend it.
+        InputError: it cannot; the message says what would help.
     """
     if facts.draws and random_seed is None:
         raise InputError(
-            "it draws random numbers, so its effects would be those of chance; remove the noise, "
+            "it draws random numbers, so its effects would depend on chance; remove the noise, "
             "or set allow_random: 1 to give every pass the same numbers"
         )
     if facts.scale in (1, scale):
@@ -86,7 +86,7 @@ def check_facts(facts: Facts, task: str, scale: int, random_seed: int | None) ->
 
 
 def fit(net: nn.Module, facts: Facts, scale: int, random_seed: int | None = None) -> nn.Module:
-    """The network for batches of colour images of any size in 0..1, at the scale of a run."""
+    """Make a network take batches of color images of any size in 0..1, at the scale of a run."""
     if facts.single_precision:
         net = copy_in_single_precision(net)
     if facts.values != UNIT:
@@ -102,18 +102,18 @@ def fit(net: nn.Module, facts: Facts, scale: int, random_seed: int | None = None
 
 
 def remarks(facts: Facts, scale: int) -> list[str]:
-    """What is to be said about how a network is run."""
+    """List what a user should know about how a network is run."""
     size = facts.size
     shape = "padded to squares with sides of" if size.square else "sides padded to"
     most = f", at most {size.maximum}" if size.maximum else ""
     said = {
-        "grey, run on each colour channel": facts.channels == 1,
+        "gray, run on each color channel": facts.channels == 1,
         f"on values in {facts.values}": facts.values != UNIT,
-        f"gives smooth images back on {facts.likely_values} alone: convert them if it works on that": (
+        f"restores smooth images only on {facts.likely_values}: convert its images if that is its range": (
             facts.likely_values is not None
         ),
-        "its weights taken as float32": facts.single_precision,
-        "draws random numbers, the same in every pass": facts.draws,
+        "its weights turned into float32": facts.single_precision,
+        "draws the same random numbers in every pass": facts.draws,
         "one image at a time": facts.one_by_one,
         f"{shape} multiples of {size.multiple}, at least {size.minimum}{most}": size != SizeRequirement(),
         "on the bicubically enlarged image": scale > 1 and facts.scale == 1,

@@ -1,8 +1,8 @@
-"""Which network of the zoo a state dict belongs to, told by its keys and shapes.
+"""Find the network of the zoo that a state dict belongs to, by its keys and shapes.
 
 Every entry's class is built without memory (on the meta device). Its arguments that are whole numbers, such as width
-and depth, are then found from what changes in the keys and shapes when each is changed, so that a family's members
-need no entry of their own.
+and depth, are then found from how the keys and shapes change with each of them, so that the members of a family
+need no entries of their own.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ Arguments = dict[str, Any]
 Measure = tuple[str, int]
 
 SCALES = (4, 2, 3, 1, 8)
-SHALLOW = 2  # a depth that has all kinds of keys a deeper network has, and is quick to build
+SHALLOW = 2  # layers; such a network has all the kinds of keys of a deeper one, and is quick to build
 ROUNDS = 4
-# Networks with more parts than this for each key of a file are not built: one forged number could ask for millions.
+# No network with more parts than this per key of the file is built: one forged number could ask for millions.
 MOST_PARTS_PER_KEY = 16
-# Kinds of keys that may tell two scales of one class apart.
+# How many kinds of keys may differ between two scales of one class.
 SCALE_DEPENDENT_KINDS = 2
 
 
@@ -38,10 +38,10 @@ class Match:
     """A network that has a state dict's keys and shapes.
 
     Attributes:
-        entry: whose class it is.
-        arguments: all that its class is built with.
+        entry: the entry whose class it is.
+        arguments: all arguments that its class is built with.
         scale: output side over input side.
-        listed: whether the entry is this very network; else another one of its class.
+        listed: whether the entry is this very network; otherwise it is another network of the same class.
     """
 
     entry: Entry
@@ -51,7 +51,7 @@ class Match:
 
     @property
     def name(self) -> str:
-        """The entry with its numbers, and its other arguments, as ``EDSR-64-5`` or ``SRResNet (depth 8)``."""
+        """The entry's name with its numbers and other arguments, such as ``EDSR-64-5`` or ``SRResNet (depth 8)``."""
         own = complete_arguments(self.entry, self.scale)
         differing = [key for key, value in self.arguments.items() if value != own[key]]
         name = self.entry.name
@@ -62,16 +62,16 @@ class Match:
 
 
 def identify(state: Mapping[str, Tensor], scale: int, task: str, name: str | None = None) -> Match | None:
-    """The network of the zoo that ``state`` belongs to; None where there is none.
+    """Find the network of the zoo that ``state`` belongs to; None if there is none.
 
     Args:
         state: the state dict.
-        scale: what the network is wanted for; taken where the shapes leave it open.
-        task: decides between networks of one layout.
-        name: consider this entry alone.
+        scale: the wanted scale; it counts where the shapes leave the scale open.
+        task: the wanted task; it decides between networks of the same layout.
+        name: if given, the only entry to consider.
 
     Raises:
-        InputError: several networks have this layout, and neither entry, scale nor task tells which it is.
+        InputError: several networks have this layout, and neither name, scale nor task decides between them.
     """
     layout = {key: tuple(value.shape) for key, value in state.items()}
     finder = _Finder(layout)
@@ -84,14 +84,14 @@ def identify(state: Mapping[str, Tensor], scale: int, task: str, name: str | Non
 
 
 def with_values(match: Match, state: Mapping[str, Tensor]) -> Match:
-    """The match with those arguments that no key or shape tells, but the weights' values or sizes do."""
+    """Add to a match those arguments that the values of the weights reveal, but no key or shape does."""
     told = match.entry.told_by_weights(match.arguments, state) if match.entry.told_by_weights else {}
     arguments = match.arguments | told
     return replace(match, arguments=arguments, listed=match.listed and arguments == match.arguments)
 
 
 def _named(name: str) -> Entry:
-    """The entry of a name, whichever task it serves."""
+    """Find the entry of a name, whichever task it serves."""
     for entry in entries():
         if entry.name == name:
             return entry
@@ -101,7 +101,7 @@ def _named(name: str) -> Entry:
 
 
 def _choose(matches: list[Match], task: str) -> Match:
-    """The one network among the matches; the zoo's own go before others of their class."""
+    """Choose the one network among the matches; the zoo's own networks go before others of their class."""
     groups = (
         [match for match in matches if match.listed and task in match.entry.tasks],
         [match for match in matches if match.listed],
@@ -120,7 +120,7 @@ def _is_same(match: Match, other: Match) -> bool:
 
 
 def complete_arguments(entry: Entry, scale: int) -> Arguments:
-    """The arguments of an entry's class, its defaults included, at a scale if it takes one."""
+    """Give the arguments of an entry's class with its defaults, and with the scale if it takes one."""
     arguments = _defaults(entry.build) | dict(entry.arguments)
     if "scale" in inspect.signature(entry.build).parameters:
         arguments["scale"] = scale
@@ -128,7 +128,7 @@ def complete_arguments(entry: Entry, scale: int) -> Arguments:
 
 
 def _kinds(layout: Layout) -> set[str]:
-    """Keys without their numbers."""
+    """Give the keys without their numbers."""
     return {_kind(key) for key in layout}
 
 
@@ -137,7 +137,7 @@ def _kind(key: str) -> str:
 
 
 class _Finder:
-    """Finds the arguments of a class that give one layout, building as few and as shallow networks as it can."""
+    """Finds the arguments of a class that give one layout; it builds as few and as shallow networks as it can."""
 
     def __init__(self, wanted: Layout) -> None:
         self._wanted = wanted
@@ -145,23 +145,23 @@ class _Finder:
         self._numbers: dict[tuple[Callable[..., nn.Module], str], Arguments | None] = {}
 
     def is_alike(self, entry: Entry) -> bool:
-        """Whether the entry's class has much the same keys, numbers aside."""
+        """Say whether the entry's class has much the same keys, apart from their numbers."""
         own = complete_arguments(entry, entry.scale or SCALES[0])
         layout = _layout(entry.build, _shallow(own | _numbers(entry.build)))
         return layout is not None and len(self._kinds ^ _kinds(layout)) <= SCALE_DEPENDENT_KINDS
 
     def matches(self, entry: Entry, scale: int) -> list[Match]:
-        """The networks of an entry's class, with its options, that have the layout at this scale."""
+        """List the networks of an entry's class, with its options, that have the layout at this scale."""
         own = complete_arguments(entry, scale)
         if "scale" not in own:
             scale = entry.scale or 1
         numbers = self._fitting_numbers(entry.build, own)
-        # An entry of one scale stands for that scale alone; others of its class may have any.
+        # An entry of one scale stands for that scale only; other networks of its class may have any scale.
         listed = numbers is not None and own | numbers == own and entry.scale in (None, scale)
         return [] if numbers is None else [Match(entry, own | numbers, scale, listed)]
 
     def _fitting_numbers(self, build: Callable[..., nn.Module], own: Arguments) -> Arguments | None:
-        """The whole numbers, such as width and depth, that give the layout beside the other arguments."""
+        """Find the whole numbers, such as width and depth, that give the layout with the other arguments."""
         free = self._free_numbers(build, own)
         start = self._plain(build, _shallow(own | free))
         key = (build, repr(sorted(start.items())))
@@ -170,7 +170,7 @@ class _Finder:
         return self._numbers[key]
 
     def _plain(self, build: Callable[..., nn.Module], arguments: Arguments) -> Arguments:
-        """The arguments without those options that no key or shape shows."""
+        """Give the arguments without those options that no key or shape shows."""
         layout, defaults = _layout(build, arguments), _defaults(build)
         for name, value in defaults.items():
             if name != "scale" and arguments[name] != value and _layout(build, arguments | {name: value}) == layout:
@@ -178,17 +178,17 @@ class _Finder:
         return arguments
 
     def _free_numbers(self, build: Callable[..., nn.Module], own: Arguments) -> Arguments:
-        """The whole numbers that a layout tells, with their defaults: a network can be built with one more of each."""
+        """Give the whole numbers that change the layout, with their defaults: one more of each can be built."""
         defaults = _numbers(build)
         start = self._plain(build, _shallow(own | defaults))
         layouts = {name: _layout(build, start | {name: start[name] + 1}) for name in defaults}
         return {name: defaults[name] for name, layout in layouts.items() if layout not in (None, _layout(build, start))}
 
     def _read_numbers(self, build: Callable[..., nn.Module], start: Arguments, free: Arguments) -> Arguments | None:
-        """The values of the free numbers that give the layout.
+        """Find the values of the free numbers that give the layout.
 
-        Some index or side of the layout follows each of them linearly; where it follows others too, the values
-        found depend on where they are read, and are read again from there.
+        Some index or side of the layout depends linearly on each of them. If it depends on others too, the values
+        depend on where they are read, so they are read again from there.
         """
         wanted = _measures(self._wanted)
         numbers = {name: start[name] for name in free}
@@ -221,7 +221,7 @@ _LAYOUTS: dict[tuple[Callable[..., nn.Module], str], Layout | None] = {}
 
 
 def _layout(build: Callable[..., nn.Module], arguments: Arguments) -> Layout | None:
-    """Keys and shapes of a network's state dict; None where it cannot be built. Each is built once a process."""
+    """Give the keys and shapes of a network's state dict, None if it cannot be built; each is built only once."""
     key = (build, repr(sorted(arguments.items())))
     if key not in _LAYOUTS:
         try:
@@ -239,7 +239,7 @@ def _defaults(build: Callable[..., nn.Module]) -> Arguments:
 
 
 def _numbers(build: Callable[..., nn.Module]) -> Arguments:
-    """The arguments that are whole numbers by default, but for the scale, which is tried apart."""
+    """Give the arguments that are whole numbers by default, except the scale, which is tried separately."""
     return {name: value for name, value in _defaults(build).items() if type(value) is int and name != "scale"}
 
 
@@ -249,7 +249,7 @@ def _shallow(arguments: Arguments) -> Arguments:
 
 
 def _measures(layout: Layout) -> dict[Measure, int]:
-    """The largest number at each place of each kind of key, which is a count; then the sides of each key's shape."""
+    """Give the largest number at each place of each kind of key, which is a count, and the sides of every shape."""
     counts: dict[Measure, int] = {}
     for key in layout:
         kind = _kind(key)

@@ -1,4 +1,4 @@
-"""The models of a run: from what ``Modellist`` names to networks, and to what ties their effects to them."""
+"""Find the models that ``Modellist`` names, their networks, and the provenance of their effects."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Model:
 
     Attributes:
         load: gives its network in evaluation mode, on the CPU, from N x 3 x H x W in 0..1 to N x 3 x sH x sW.
-        checkpoint: the file of its weights; None where the user's code makes them.
-        origin: what else decides its numbers, if it is not the zoo's: architecture, code, arguments.
+        checkpoint: the file of its weights; None if the user's code makes them.
+        origin: what else decides its numbers if it is not of the zoo: architecture, code, arguments.
     """
 
     load: Callable[[], nn.Module]
@@ -41,13 +41,13 @@ class Model:
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     def provenance(self) -> dict[str, Any]:
-        """All that decides its numbers."""
+        """Give all that decides the model's numbers, for the manifest."""
         return {"checkpoint_sha256": self.checkpoint and sha256_of(self.checkpoint), **self.origin}
 
 
 @dataclass(frozen=True)
 class Known:
-    """A network that is not looked up by its name, and what it is."""
+    """A network, and what is known about it."""
 
     net: nn.Module
     architecture: str
@@ -55,13 +55,13 @@ class Known:
 
 
 def resolve(source: ModelSource, task: str, scale: int, random_seed: int | None = None) -> Model:
-    """Find a model, check that it can be run at this scale, and say in one line what it is if it is not the zoo's.
+    """Find a model and check that it can run at this scale; print one line about it if it is not of the zoo.
 
     Args:
-        random_seed: of what a network draws in every pass; None where it may not draw.
+        random_seed: seed of what a network draws in every pass; None if it may not draw.
 
     Raises:
-        InputError: it cannot; the message names the model and what would mend it.
+        InputError: it cannot; the message names the model and says what would help.
     """
     if isinstance(source, ZooModel):
         name, training = split_name(source.label)
@@ -88,10 +88,10 @@ def _resolve_file(source: WeightsFile, task: str, scale: int, random_seed: int |
 
 
 def describe_file(path: Path, task: str) -> str:
-    """What network a checkpoint file holds, in a line; at scale 4 where an SR network's file leaves that open.
+    """Say in one line what network a checkpoint file holds; if an SR file leaves the scale open, assume 4.
 
     Raises:
-        InputError: no checkpoint, or of no known network, or of several.
+        InputError: the file is not a checkpoint, or fits no known network or several.
     """
     scale = 4 if task == "SR" else 1
     with about(str(path)):
@@ -102,7 +102,7 @@ def describe_file(path: Path, task: str) -> str:
 def _identify_file(
     source: WeightsFile, task: str, scale: int
 ) -> tuple[Known, Callable[[Mapping[str, Tensor]], nn.Module]]:
-    """The network of a file, of the zoo, else of spandrel; and what builds it again from its state dict."""
+    """Find the network of a file in the zoo or else in spandrel, and a function that builds it from a state dict."""
     if not is_file(source.weights):
         raise InputError(f"there is no file {source.weights}")
     state = read_state_dict(source.weights)
@@ -113,7 +113,7 @@ def _identify_file(
         return Known(net, match.name, _facts_of(match, net)), partial(_build_match, match)
     if source.model is not None:
         raise InputError(
-            f"{source.weights} does not have the keys and shapes of {source.model}, of whatever width, depth and scale"
+            f"{source.weights} does not have the keys and shapes of {source.model} at any width, depth or scale"
         )
     model = load_with_spandrel(state)
     with about(f"it is {model.architecture}"), blaming_the_network():
@@ -128,7 +128,7 @@ def _build_match(match: Match, state: Mapping[str, Tensor]) -> nn.Module:
 
 
 def _facts_of(match: Match, net: nn.Module) -> Facts:
-    # The sides that a network takes may depend on its scale.
+    # The sides that a network accepts may depend on its scale.
     as_entered = match.entry.scale in (None, match.scale) or match.entry.size == SizeRequirement()
     size = match.entry.size if as_entered else probe(net).size
     return Facts(match.arguments.get("channels", 3), match.scale, size)
@@ -175,13 +175,13 @@ def _build_code(source: OwnCode, factory: UserCode) -> nn.Module:
         if not is_file(source.weights):
             raise InputError(f"there is no file {source.weights}")
         if not isinstance(net, nn.Module):
-            raise InputError(f"{source.attribute} of {source.code} is no torch.nn.Module, so it takes no weights")
+            raise InputError(f"{source.attribute} of {source.code} is not a torch.nn.Module, so it takes no weights")
         load_strictly(net, read_state_dict(source.weights), f"{source.attribute} of {source.code}")
     return ImageOutput(net, source.output).eval()
 
 
 def describe(label: str, known: Known, scale: int, origin: str) -> str:
-    """A network in one line: ``mine: EDSR-64-16, x4, 1,517,595 parameters, from weights/mine.pth``."""
+    """Describe a network in one line: ``mine: EDSR-64-16, x4, 1,517,595 parameters, from weights/mine.pth``."""
     parameters = sum(weight.numel() for weight in known.net.parameters())
     parts = [known.architecture, f"x{known.facts.scale}", f"{parameters:,} parameters", origin]
     return f"{label}: {', '.join([*parts, *remarks(known.facts, scale)])}"

@@ -1,4 +1,4 @@
-"""Networks that the user's own code makes."""
+"""Make networks with the user's own code."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ def build_own(make: Any, kwargs: Mapping[str, Any], code: Path) -> Callable[[Ten
     """Make the network, always from the same random state, so that untrained weights are the same each time.
 
     Args:
-        make: a class or function that gives a network; or the network itself: a module, or a function of an image.
+        make: a class or function that gives a network, or the network itself: a module or a function of an image.
 
     Raises:
-        InputError: it fails, or gives no network.
+        InputError: the code fails, or gives no network.
     """
     if isinstance(make, nn.Module) or _takes_an_image(make, kwargs):
         return unwrap(make)
@@ -36,7 +36,7 @@ def build_own(make: Any, kwargs: Mapping[str, Any], code: Path) -> Callable[[Ten
 
 
 def _takes_an_image(make: Any, kwargs: Mapping[str, Any]) -> bool:
-    """Whether a function asks for one argument more than it is given: the image."""
+    """Say whether a function needs one more argument than it is given: the image."""
     if kwargs or isinstance(make, type):
         return False
     try:
@@ -47,7 +47,7 @@ def _takes_an_image(make: Any, kwargs: Mapping[str, Any]) -> bool:
 
 
 def weights_digest(net: nn.Module) -> str:
-    """SHA-256 of a network's weights as they are in memory, wherever they came from."""
+    """Compute the SHA-256 of a network's weights in memory, wherever they came from."""
     digest = hashlib.sha256()
     for key, value in net.state_dict().items():
         digest.update(f"{key} {value.dtype} {tuple(value.shape)}".encode())

@@ -1,4 +1,4 @@
-"""What an unknown network takes and gives, found by running it on small images."""
+"""Find out what an unknown network takes and gives, by running it on small images."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from CEM_Demo.ModelZoo.registry import SizeRequirement
 from CEM_Demo.networks.adapting import OnRange
 from CEM_Demo.networks.randomness import seeded
 
-# Between the first of them, multiples of all that networks usually ask for: powers of two, windows of 3, 5, 6, 7, 12
-# pixels. Networks of one size have one of the others, too.
+# Among the first of these sides is a multiple of all that networks usually ask for: powers of two, and windows of 3, 5,
+# 6, 7 or 12 pixels. The others are sides of networks that take images of one size only.
 SIDES = (64, 48, 60, 56, 128, 256, 96, 32, 192, 224, 512)
-# At least so large (pixels) is an image on which a stated size is tried.
+# The smallest side (pixels) of an image on which a stated size requirement is tried.
 TRIAL_SIDE = 48
 # Restored images stay near 0..1, and untrained networks within a few units; 0..255 goes far beyond.
 LARGEST_VALUE = 20.0
-# Root mean squared errors (of 1) of a smooth image, which any restorer gives back on its own range of values.
+# Root mean squared errors (of 1) of a smooth image; on its own range of values, any network gives it back.
 NEAR, FAR = 0.02, 0.06
-# What the order of additions may move a value by, relative to the largest one.
+# How far the order of additions may move a value, relative to the largest one.
 ROUNDING = 1e-4
 
 
 class Range(NamedTuple):
-    """The values of images."""
+    """The range of the values of images."""
 
     low: float
     high: float
@@ -45,14 +45,14 @@ RANGES = (Range(0, 255), Range(-1, 1))
 
 @dataclass(frozen=True)
 class Facts:
-    """What a network is like.
+    """What is known about a network.
 
     Attributes:
-        channels: of the images that it takes and gives: 3, or 1 for a grey one.
+        channels: channels of the images that it takes and gives: 3, or 1 if it is gray.
         scale: output side over input side.
         size: the sides of input images that it accepts.
-        values: of the images that it takes and gives.
-        likely_values: those that it may be meant to take and give, if they are others.
+        values: range of the images that it takes and gives.
+        likely_values: the range that it may be meant for, if that is another one.
         one_by_one: whether it must get the images of a batch one at a time.
         draws: whether it draws random numbers.
         single_precision: whether its weights, of another precision, must be turned into float32.
@@ -69,11 +69,11 @@ class Facts:
 
 
 def examine(net: nn.Module) -> Facts:
-    """Find out what a network takes and gives, on the CPU; in single precision, or on a GPU, where it asks for that.
+    """Find out what a network takes and gives, on the CPU; in float32 or on a GPU if it runs only there.
 
     Raises:
         InputError: it gives no image of a whole multiple of the input's size, or keeps something from pass to pass.
-        Exception: whatever the network raises where no image can be restored.
+        Exception: no image can be restored; it is the network's own exception.
     """
     try:
         return probe(net)
@@ -88,20 +88,20 @@ def examine(net: nn.Module) -> Facts:
 
 
 def copy_in_single_precision(net: nn.Module) -> nn.Module:
-    """A copy of a network whose weights are float32; the network itself may be in use elsewhere."""
+    """Copy a network with float32 weights; the network itself may be in use elsewhere."""
     return copy.deepcopy(net).float()
 
 
 def probe(net: nn.Module, size: SizeRequirement | None = None) -> Facts:
-    """Find out what a network takes and gives; it is in evaluation mode.
+    """Find out what a network, which is in evaluation mode, takes and gives.
 
     Args:
-        size: what a library says of the sides that a network of its takes, which works on 0..1; it is tried, and found
-            anew if it is not so.
+        size: the sides that a library says its network accepts, which works on 0..1; if a trial fails, they are
+            found anew.
 
     Raises:
         InputError: it gives no image of a whole multiple of the input's size, or keeps something from pass to pass.
-        Exception: whatever the network raises where no image can be restored.
+        Exception: no image can be restored; it is the network's own exception.
     """
     channels, side, output = _first_output(net, [_trial_sides(size)[0][0], *SIDES] if size else SIDES)
     scale = check_image(output, channels, side)
@@ -123,16 +123,16 @@ def probe(net: nn.Module, size: SizeRequirement | None = None) -> Facts:
 
 
 def _trial_sides(size: SizeRequirement) -> list[tuple[int, int]]:
-    """The smallest sizes that meet a requirement: square and, where that is allowed, wider than high."""
+    """Give the smallest sizes that meet a requirement: a square and, if it is allowed, one wider than high."""
     least = -(-max(size.minimum, TRIAL_SIDE) // size.multiple) * size.multiple
     return [(least, least), (least, least + (0 if size.square else size.multiple))]
 
 
 def check_image(output: object, channels: int, side: int) -> int:
-    """The scale of a network, from what it gives for an image of ``side`` x ``side`` pixels.
+    """Check what a network gives for an image of ``side`` x ``side`` pixels, and give the network's scale.
 
     Raises:
-        InputError: that is no image.
+        InputError: it is not an image.
     """
     if not isinstance(output, Tensor):
         raise InputError(
@@ -152,7 +152,7 @@ def check_image(output: object, channels: int, side: int) -> int:
 
 
 def _first_output(net: nn.Module, sides: Sequence[int]) -> tuple[int, int, Tensor]:
-    """The channels and side of an image that the network takes, and what it gives for that."""
+    """Find the channels and side of an image that the network takes, and what it gives for that image."""
     failure: Exception | None = None
     for channels in (3, 1):
         for side in sides:
@@ -167,7 +167,7 @@ def _first_output(net: nn.Module, sides: Sequence[int]) -> tuple[int, int, Tenso
 
 
 def _draws(net: nn.Module, channels: int, side: int, output: Tensor) -> bool:
-    """Whether another seed gives another image.
+    """Say whether another seed gives another image.
 
     Raises:
         InputError: the same seed does, too.
@@ -176,18 +176,20 @@ def _draws(net: nn.Module, channels: int, side: int, output: Tensor) -> bool:
     if _is_same(_run(net, image, seed=1), output):
         return False
     if not _is_same(_run(net, image), output):
-        raise InputError("it gives another image each time, from one seed as well; it must keep nothing between passes")
+        raise InputError(
+            "it gives another image each time, even from the same seed; it must keep nothing between passes"
+        )
     return True
 
 
 def _range_of(net: nn.Module, channels: int, side: int, output: Tensor, scale: int) -> tuple[Range, Range | None]:
-    """The values on which the network gives a smooth image back, and those on which it may be meant to.
+    """Find the range on which the network gives a smooth image back, and the range for which it may be meant.
 
-    It is another range than 0..1 only if the network cuts off what leaves it. Else the residual may just be bounded, so
-    that it vanishes beside large values, as in networks that are not trained.
+    The first is other than 0..1 only if the network clips to it. Otherwise the residual may just be bounded, so that it
+    vanishes beside large values, as in networks that are not trained.
 
     Raises:
-        InputError: no range is, and the values leave 0..1 by far.
+        InputError: there is no such range, and the values leave 0..1 by far.
     """
     image = waves(channels, side, side)
     expected = F.interpolate(image, scale_factor=scale, mode="bicubic", antialias=True)
@@ -202,16 +204,16 @@ def _range_of(net: nn.Module, channels: int, side: int, output: Tensor, scale: i
     largest = output.abs().max().item()
     if largest > LARGEST_VALUE:
         raise InputError(
-            f"it returns values up to {largest:.0f} for an image in 0..1; where it works on 0..255, "
+            f"it returns values up to {largest:.0f} for an image in 0..1; if it works on 0..255, "
             "multiply its input and divide its output by 255"
         )
     return UNIT, likely
 
 
 def _mixes(net: nn.Module, channels: int, side: int) -> bool:
-    """Whether images come out otherwise when others are beside them, or do not come out at all."""
+    """Say whether an image comes out differently, or not at all, when other images are in its batch."""
     image = waves(channels, side, side)
-    # Much darker and brighter ones, too: what is shared may be a decision.
+    # Some are much darker or brighter: what the images share may be a decision.
     images = torch.cat((image, 0.1 * image.flip(3), 0.9 + 0.1 * image.flip(2)))
     try:
         together = _run(net, images)
@@ -229,7 +231,7 @@ def _is_same(found: Tensor, expected: Tensor) -> bool:
 
 
 def find_size(accepts: Callable[[int, int], bool], side: int) -> SizeRequirement:
-    """The sides that a network accepts, given one of them: the smallest multiple and the smallest of its multiples."""
+    """Find the sides that a network accepts, given one of them: the smallest step, and the smallest side."""
     steps = [step for step in range(1, side + 1) if side % step == 0]
     multiple = next((step for step in steps if accepts(side + step, side + step)), None)
     if multiple is None:
@@ -245,7 +247,7 @@ def find_size(accepts: Callable[[int, int], bool], side: int) -> SizeRequirement
 
 
 def waves(channels: int, height: int, width: int) -> Tensor:
-    """A smooth image in 0..1, 1 x channels x height x width."""
+    """Make a smooth image in 0..1, 1 x channels x height x width."""
     rows = torch.arange(height)[:, None] / 5.0
     columns = torch.arange(width) / 7.0
     phases = torch.arange(channels)[:, None, None]
@@ -253,7 +255,7 @@ def waves(channels: int, height: int, width: int) -> Tensor:
 
 
 def _run(net: nn.Module, images: Tensor, seed: int = 0) -> Tensor:
-    """What the network gives, from the same random state unless another seed is given."""
+    """Run the network from the same random state, unless another seed is given."""
     device = next((weight.device for weight in net.parameters()), torch.device("cpu"))
     with torch.inference_mode(), seeded(seed):
         return net(images.to(device))

@@ -1,7 +1,7 @@
-"""Networks in TorchScript files, scripted or traced.
+"""Load networks from TorchScript files, scripted or traced.
 
-Such a file is a program: PyTorch compiles and runs it in an interpreter of its own, which knows tensors and no Python,
-but which PyTorch's authors do not call safe for files of strangers. So none is run unless the config names it as code.
+Such a file is a program. PyTorch runs it in an interpreter of its own, which knows tensors but no Python; still, its
+authors do not call that safe for files of strangers. So no such file is run unless the config names it as code.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from CEM_Demo.networks.adapting import ImageOutput
 
 
 def load_program(source: Program) -> nn.Module:
-    """The network of a TorchScript file, on the CPU, in evaluation mode.
+    """Load the network of a TorchScript file onto the CPU, in evaluation mode.
 
     Raises:
-        InputError: there is no such file, or it is no TorchScript.
+        InputError: there is no such file, or it is not TorchScript.
     """
     if not source.file.is_file():
         raise InputError(f"there is no file {source.file}")
     try:
         with warnings.catch_warnings():
-            # PyTorch recommends torch.export for new files.
+            # PyTorch warns that new files should use torch.export.
             warnings.simplefilter("ignore")
             net = torch.jit.load(str(source.file), map_location="cpu")
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""Networks that draw random numbers: the same numbers in every pass."""
+"""Let networks that draw random numbers draw the same ones in every pass."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Seed the generators of PyTorch, NumPy and Python, and put their states back afterwards."""
+    """Seed the generators of PyTorch, NumPy and Python, and restore their states afterwards."""
     states = np.random.get_state(), random.getstate()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -29,7 +29,7 @@ def seeded(seed: int) -> Iterator[None]:
 class Seeded(nn.Module):
     """A network whose every pass draws the numbers that follow one seed.
 
-    So what it gives depends on its images alone, not on what was restored before.
+    Its output then depends on its images alone, not on what was restored before.
     """
 
     def __init__(self, net: nn.Module, seed: int) -> None:

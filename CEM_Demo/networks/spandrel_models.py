@@ -1,4 +1,4 @@
-"""Networks that the zoo lacks and the library spandrel knows (https://github.com/chaiNNer-org/spandrel)."""
+"""Load networks that the zoo lacks but the library spandrel knows (https://github.com/chaiNNer-org/spandrel)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from CEM_Demo.ModelZoo.registry import SizeRequirement
 
 @dataclass(frozen=True)
 class SpandrelModel:
-    """A network that spandrel built: its architecture, and the sides of the images that it takes."""
+    """A network that spandrel built, its architecture, and the sides of the images that it accepts."""
 
     net: nn.Module
     architecture: str
@@ -22,12 +22,12 @@ class SpandrelModel:
 
 
 class SpandrelNet(nn.Module):
-    """The network as spandrel calls it, less the clamping that its descriptors add."""
+    """The network as spandrel calls it, without the clamping that spandrel adds."""
 
     def __init__(self, descriptor: object) -> None:
         super().__init__()
         self.net: nn.Module = descriptor.model  # type: ignore[attr-defined]
-        # Some architectures return more than the image, or another range; only this function knows.
+        # Some architectures return more than the image, or use another range; only this function knows.
         self.call = descriptor._call_fn  # type: ignore[attr-defined]
 
     def forward(self, image: Tensor) -> Tensor:
@@ -35,16 +35,16 @@ class SpandrelNet(nn.Module):
 
 
 def load_with_spandrel(state: Mapping[str, Tensor]) -> SpandrelModel:
-    """The network of a state dict, with its weights.
+    """Build the network of a state dict and load its weights.
 
     Raises:
-        InputError: spandrel is not installed or does not know it, or it is no plain network from image to image.
+        InputError: spandrel is not installed or does not know the network, or it does not map an image to an image.
     """
     try:
         import spandrel
     except ImportError as error:
         raise InputError(
-            "it is no network of the zoo; pip install spandrel makes more known, "
+            "it is not a network of the zoo; to recognize more networks, pip install spandrel, "
             "or give its code: {code: my_net.py:MyNet, weights: ...}"
         ) from error
     try:
@@ -54,11 +54,10 @@ def load_with_spandrel(state: Mapping[str, Tensor]) -> SpandrelModel:
             "neither the zoo nor spandrel knows its network; give its code: {code: my_net.py:MyNet, weights: ...}"
         ) from error
     architecture = f"{descriptor.architecture.name} of spandrel {version('spandrel')}"
-    # Spandrel tells these a noise level of its own, 15/255; it also takes FFDNet for the latter.
+    # Spandrel gives these a noise level of its own, 15/255; it also mistakes FFDNet for FDnCNN.
     if descriptor.architecture.id == "DRUNet" or "FDnCNN" in descriptor.tags:
         raise InputError(
-            "it is told a noise level, which the file does not hold; give its code: "
-            "{code: my_net.py:MyNet, weights: ...}"
+            "it needs a noise level, which the file does not hold; give its code: {code: my_net.py:MyNet, weights: ...}"
         )
     channels = (descriptor.input_channels, descriptor.output_channels)
     if not isinstance(descriptor, spandrel.ImageModelDescriptor) or channels not in ((1, 1), (3, 3)):

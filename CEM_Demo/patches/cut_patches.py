@@ -3,9 +3,9 @@
 ``python -m CEM_Demo.patches.cut_patches`` rewrites the bank; the program itself never runs this. For a bank of your own
 photographs there is ``python -m CEM_Demo.patches cut``.
 
-The photographs, all colour, with the package that hands them out:
+All photographs are in color. The last column is the package that provides them:
 
-| name      | shows                | author, or page                               | licence       | package      |
+| name      | shows                | author, or page                               | license       | package      |
 |-----------|----------------------|-----------------------------------------------|---------------|--------------|
 | astronaut | Eileen Collins       | NASA (flic.kr/p/r9qvLn)                       | public domain | scikit-image |
 | chelsea   | a cat                | Stefan van der Walt                           | CC0           | scikit-image |
@@ -15,9 +15,9 @@ The photographs, all colour, with the package that hands them out:
 | flower    | a dahlia             | vultilion (flickr, 6056698931)                | CC BY 2.0     | scikit-learn |
 | raccoon   | a raccoon in leaves  | unnamed (public-domain-image.com, pixnio.com) | public domain | SciPy        |
 
-SciPy fetches the raccoon once over the network (``scipy.datasets.face``, needs pooch); the others lie in their
-packages (checked with scikit-image 0.26, scikit-learn 1.9). scikit-learn's README gives the dahlia's author the
-tower's name, but links vultilion's page. No patch comes from a part that a bundled test image shows.
+SciPy fetches the raccoon once over the network (``scipy.datasets.face`` needs pooch); the others lie in their packages
+(checked with scikit-image 0.26 and scikit-learn 1.9). scikit-learn's README credits the dahlia to the author of the
+tower, but links vultilion's page. No patch comes from a part that a bundled test image shows.
 
 Each photograph is cut at full and at half size: with two scales, few patches need to overlap.
 """
@@ -38,7 +38,7 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.patches.banks import write_bank
 from CEM_Demo.patches.cutting import cut_patches
 
-# Module, function and arguments that return each photograph.
+# The module, function and arguments that load each photograph.
 LOADERS = {
     "astronaut": ("skimage.data", "astronaut"),
     "chelsea": ("skimage.data", "chelsea"),
@@ -48,7 +48,7 @@ LOADERS = {
     "flower": ("sklearn.datasets", "load_sample_image", "flower.jpg"),
     "raccoon": ("scipy.datasets", "face"),
 }
-# Name and columns of each part that is cut; the missing columns hold the bundled test images.
+# The name and columns of each part that is cut; the missing columns hold the bundled test images.
 PARTS = (
     ("astronaut", slice(None)),
     ("chelsea", slice(None)),
@@ -63,7 +63,7 @@ PARTS = (
 
 
 def load_photograph(name: str) -> NDArray[np.uint8]:
-    """One photograph of the table above, height x width x 3, uint8, RGB."""
+    """Load one photograph of the table above, height x width x 3, uint8, RGB."""
     module, function, *arguments = LOADERS[name]
     try:
         return np.asarray(getattr(import_module(module), function)(*arguments), np.uint8)
@@ -75,12 +75,12 @@ def load_photograph(name: str) -> NDArray[np.uint8]:
 
 
 def default_photographs() -> list[NDArray[np.uint8]]:
-    """The parts of the photographs of the table above, height x width x 3, uint8, RGB."""
+    """Load the parts of the photographs of the table above, height x width x 3, uint8, RGB."""
     return [load_photograph(name)[:, columns] for name, columns in PARTS]
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="Cut the bundled bank of natural patches.")
     parser.add_argument("--seed", type=int, default=0, help="seed of the draw (default: %(default)s)")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("patches.npz"), help="the bank")
@@ -88,7 +88,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Cut, write, and print the sharpness quantiles reached; the exit code."""
+    """Cut the bank, write it, print its quantiles of sharpness, and return the exit code."""
     options = parse_arguments(arguments)
     return exit_code(lambda: write_bank(options.output, cut_patches(default_photographs(), options.seed)))
 

@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 
 
 def patch_sharpness(patches: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Length of all grey-level steps between neighbouring pixels of a patch.
+    """Measure the length of all gray-level steps between neighboring pixels of each patch.
 
-    ``patches``: N x height x width x 3, uint8, RGB. Returns N values in grey levels (0..255 per step):
-    round(sqrt(sum of dx^2 + sum of dy^2)), dx and dy the forward differences of OpenCV's 8-bit grey.
-    Equals the field ``sharpness-S`` of all 10,000 file names of the published bank.
+    ``patches``: N x height x width x 3, uint8, RGB. It returns N values in gray levels (0..255 per step):
+    round(sqrt(sum of dx^2 + sum of dy^2)), where dx and dy are the forward differences of OpenCV's 8-bit gray.
+    They equal the field ``sharpness-S`` of all 10,000 file names of the published bank.
 
     >>> patch_sharpness(np.array([[[[0, 0, 0], [3, 3, 3]], [[0, 0, 0], [4, 4, 4]]]], dtype=np.uint8))
     array([5])

@@ -1,4 +1,4 @@
-"""One door to the results on disk: a session holds the lock, resumes what an earlier run left, and saves."""
+"""Open the results on disk: a session holds the lock, resumes what an earlier run left, and saves."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from CEM_Demo.results.provenance import differences, digest_of
 from CEM_Demo.results.reading import Pictures, read_results
 from CEM_Demo.results.sealed import WHAT_TO_DO
 
-# How long a process waits for another one that writes what the models of a run share; that takes milliseconds.
+# How long a process waits for another one that writes what the models of a run share, which takes milliseconds.
 LOCK_TIMEOUT_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
@@ -39,13 +39,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Cache:
-    """Where the measurements of one model on one ROI of an image are kept.
+    """The place where the measurements of one model on one ROI of an image are kept.
 
     Attributes:
-        paths: of the files.
+        paths: where its files lie.
         roi: in full-resolution pixels.
         provenance: all that decides the numbers; results of another provenance are never mixed in.
-        inference: what the config asks for.
+        inference: the inference that the config asks for.
         rois: the ROIs of the image that the run asks for.
     """
 
@@ -80,12 +80,12 @@ class Cache:
             raise InputError(f"{self.paths.pair_folder} was computed differently: {'; '.join(changes)}; {WHAT_TO_DO}")
 
     def earlier(self) -> Manifest | None:
-        """The manifest of an earlier run that left something to continue."""
+        """Read the manifest of an earlier run, if that run left something to continue."""
         manifest = read_manifest(self.paths)
         return manifest if manifest and manifest.has_begun else None
 
     def is_complete(self) -> bool:
-        """Whether an earlier run finished, and all that it wrote is still there and whole."""
+        """Say whether an earlier run finished, and all that it wrote is still there and whole."""
         if not self.paths.restored_with_roi.is_file():
             return False
         try:
@@ -94,7 +94,7 @@ class Cache:
             return False
 
     def began_with_the_same_rois(self) -> bool:
-        """Whether an earlier run was asked for the ROIs of this one, so that they shared their batches."""
+        """Say whether an earlier run was asked for the same ROIs, so that they shared their batches."""
         manifest = read_manifest(self.paths)
         return manifest is not None and manifest.rois == self.rois
 
@@ -103,7 +103,7 @@ class Cache:
 class Session:
     """The right to write the measurements of ROIs that are computed together, and the measurements themselves.
 
-    ``measurements`` holds for each ROI what an earlier run left; the caller fills in the rest, and saves it.
+    ``measurements`` holds, for each ROI, what an earlier run left; the caller adds the rest and saves it.
     """
 
     caches: Sequence[Cache]
@@ -112,7 +112,7 @@ class Session:
     _finished: list[bool] = field(default_factory=list)
 
     def save(self) -> None:
-        """Write what was measured since the last time; the manifests last, since they vouch for the rest."""
+        """Write what was measured since the last time, and then the manifests, which vouch for it."""
         for number, cache in enumerate(self.caches):
             if not self._finished[number]:
                 self._write(number, cache)
@@ -142,10 +142,10 @@ def open_session(
     """Hold the only right to write the results of ROIs that are computed together.
 
     Args:
-        caches: of the ROIs.
-        fresh: the measurements of each with nothing tried yet.
+        caches: the caches of the ROIs.
+        fresh: the measurements of each ROI before anything is tried.
         pictures: what the run saw and made; the report shows them beside the maps.
-        resume: whether to continue what an earlier run left, or to take its place.
+        resume: whether to continue what an earlier run left; otherwise it is replaced.
 
     Raises:
         InputError: another process writes here, or an earlier run's results must not be continued.
@@ -170,7 +170,7 @@ def open_session(
 
 
 def _stored(of_roi: Measurements) -> dict[str, StoredRound]:
-    """What is on disk of the rounds of measurements that were just read, or of fresh ones."""
+    """Describe what is on disk of the rounds of measurements that were just read, or of fresh ones."""
     return {
         name: StoredRound(
             draws=draws.values.shape[2],
@@ -182,10 +182,10 @@ def _stored(of_roi: Measurements) -> dict[str, StoredRound]:
 
 
 def _resumed(cache: Cache, fresh: Measurements) -> Measurements:
-    """Take up what an earlier run of the same provenance left.
+    """Continue what an earlier run of the same provenance left.
 
     Raises:
-        InputError: the untouched image's restoration is no longer the same, so the effects would not be either.
+        InputError: the untouched image is no longer restored in the same way, so the effects would change as well.
     """
     manifest = cache.earlier()
     if manifest is None:
@@ -206,7 +206,7 @@ def _resumed(cache: Cache, fresh: Measurements) -> Measurements:
                 return replace(resumed, rounds=dict(fresh.rounds))  # for the draws follow PSNR alone
             after = "" if name == last else " and all after it"
             log.warning("%s: the %s stage%s is computed again", error, name, after)
-            break  # What comes later depends on it.
+            break  # later rounds depend on this one
     return resumed
 
 
@@ -231,7 +231,7 @@ def _recovered(paths: ResultPaths, name: str, manifest: Manifest, fresh: Draws) 
 
 
 def _begin(cache: Cache, of_roi: Measurements, stored: dict[str, StoredRound], pictures: Pictures) -> None:
-    """Take the place of an earlier run where nothing of it is continued, and write what is known without draws."""
+    """Replace an earlier run if nothing of it is continued, and write what is known without draws."""
     if not any(draws.counts.any() for draws in of_roi.rounds.values()):
         _remove_earlier(cache.paths)
         _write_manifest(cache, of_roi, stored, finished=False)
@@ -250,7 +250,7 @@ def _begin(cache: Cache, of_roi: Measurements, stored: dict[str, StoredRound], p
 
 
 def _remove_earlier(paths: ResultPaths) -> None:
-    """Remove the files of an earlier run, whose numbers of draws may have been others."""
+    """Remove the files of an earlier run, which may have had other numbers of draws."""
     earlier = [paths]
     with contextlib.suppress(InputError):
         if manifest := read_manifest(paths):
@@ -300,7 +300,7 @@ def _write(paths: ResultPaths, name: str, values: NDArray[np.float64]) -> None:
 
 
 def shared_files(paths: ResultPaths) -> AbstractContextManager[None]:
-    """Hold the only right to write what is not one model's on one image: the run's pictures, and reports."""
+    """Hold the only right to write what belongs to no single model and image: the run's pictures, and reports."""
     return sole_writer(paths.run.parent, LOCK_TIMEOUT_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""The manifest of a result: what it was computed from and how far it is, typed, numbered and sealed."""
+"""The manifest of a result: what it was computed from and what is done, typed, versioned and sealed."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class StoredRound(BaseModel):
     """What is on disk of one round of draws.
 
     Attributes:
-        draws: of each block, at most; part of the name of its file.
-        counts: how many draws each block has, as runs in row-major order: ``3x40 0x8``, three draws on each of 40
+        draws: the most draws of a block; part of the name of its file.
+        counts: how many draws each block has, as runs in row-major order: ``3x40 0x8`` means three draws on each of 40
             blocks, then none on 8.
-        sha256: digest of the values in its file; empty before there is one.
+        sha256: digest of the values in its file; empty before there is a file.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,7 +33,7 @@ class StoredRound(BaseModel):
     sha256: str = ""
 
     def counts_of(self, shape: tuple[int, int]) -> NDArray[np.int64]:
-        """Rows x columns, how many draws each block has.
+        """Give rows x columns, how many draws each block has.
 
         Raises:
             ValueError: the runs do not add up to the blocks.
@@ -51,7 +51,7 @@ class Manifest(Sealed):
     """What vouches for the other files of one model on one ROI of an image.
 
     Attributes:
-        format: number of this layout.
+        format: number of this file format.
         provenance: all that decides the numbers.
         rois: the ROIs of the image that the run was asked for; they may share batches.
         inference, batch_size, threads, origin, unrounded_origin, restored_sha256: see
@@ -60,8 +60,8 @@ class Manifest(Sealed):
         rounds: by their names.
         metrics: those that were measured beside PSNR, by their names.
         finished: whether all rounds are done.
-        wall_seconds: computing time.
-        seal: digest of all the above but the time.
+        wall_seconds: the time that was spent computing.
+        seal: digest of all the above except the time.
     """
 
     format: Literal[2] = 2
@@ -92,7 +92,7 @@ class Manifest(Sealed):
 
     @property
     def draws(self) -> dict[str, int]:
-        """Of each block in each round, at most."""
+        """The most draws of a block in each round."""
         return {name: stored.draws for name, stored in self.rounds.items()}
 
     @property
@@ -107,9 +107,9 @@ def reach_rows(reached: NDArray[np.bool_]) -> list[str]:
 
 
 def read_manifest(paths: ResultPaths) -> Manifest | None:
-    """Read the manifest of a model's results on an ROI of an image; None where there is none.
+    """Read the manifest of a model's results on an ROI of an image; None if there is none.
 
     Raises:
-        InputError: it is damaged, was edited, or is of another format.
+        InputError: it is damaged or edited, or has another format.
     """
     return read_sealed(paths.manifest, Manifest)

@@ -12,8 +12,8 @@ from scipy.io import loadmat, savemat
 
 from CEM_Demo.errors import InputError
 
-# A .mat file begins with 116 bytes of text. SciPy puts the date there, which would make equal arrays unequal files; the
-# digest of all that follows is of more use, since SciPy's reader can crash the whole process on a damaged file.
+# A .mat file begins with 116 bytes of text. SciPy puts the date there, so that equal arrays give different files.
+# The digest of all that follows is more useful, since SciPy's reader can crash the whole process on a damaged file.
 MAT_TEXT_BYTES = 116
 MAT_TEXT = b"MATLAB 5.0 MAT-file, Causal Effect Map, SHA-256 "
 

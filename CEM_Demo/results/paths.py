@@ -15,7 +15,7 @@ from CEM_Demo.tasks import DEGRADED_SUFFIX
 
 @dataclass(frozen=True)
 class ResultPaths:
-    """Where the results of one ROI of an image lie, and those of one model on it; the published layout."""
+    """The paths of the results of one model on one ROI of an image, in the published layout."""
 
     run: Path
     task: str
@@ -59,7 +59,7 @@ class ResultPaths:
         return self.pair_folder / f"CEM_{metric.upper()}.png"
 
     def with_draws(self, draws: Mapping[str, int]) -> ResultPaths:
-        """The paths of a run with other numbers of draws, by the names of their rounds."""
+        """Give the paths of a run with other numbers of draws, which are given by the names of their rounds."""
         coarse, fine = draws.get("coarse", self.coarse_num), draws.get("fine", self.fine_num)
         return replace(self, coarse_num=coarse, fine_num=fine)
 
@@ -139,9 +139,10 @@ def metric_label(name: str) -> str:
 
 
 def result_paths(config: Config, model: str, image: str, roi: ROI) -> ResultPaths:
-    """Paths under ``./{task}-CEM/{prefix}-R{ROI}M{block}/``; the block in input pixels, as published.
+    """Give the paths under ``./{task}-CEM/{prefix}-R{ROI}M{block}/``, with the block in input pixels, as published.
 
-    The ROI is its side where the config gives one square, as published, and ``32x24+96+64`` where it lists several.
+    The ROI is written as its side if the config gives one square, as published, and as ``32x24+96+64`` if it lists
+    boxes.
     """
     name = f"{config.prefix}-R{roi if config.rois else config.ROI_size}M{config.block}"
     run = Path(config.output_dir) / f"{config.task}-CEM" / name
@@ -149,9 +150,9 @@ def result_paths(config: Config, model: str, image: str, roi: ROI) -> ResultPath
 
 
 def check_nothing_is_shared(config: Config) -> None:
-    """Raises InputError when results of two models, or of two images, would lie in one file.
+    """Raise InputError if results of two models, or of two images, would lie in one file.
 
-    Many file systems take names for one that differ in case, or in the Unicode form of the same letters only.
+    To many file systems, names are the same if they differ only in case, or in the Unicode form of the same letters.
     """
     owners: dict[str, str] = {}
     for model in config.models:
@@ -161,7 +162,7 @@ def check_nothing_is_shared(config: Config) -> None:
 
 
 def _claim(owners: dict[str, str], paths: ResultPaths) -> None:
-    """Note whose the files are; complain about those of another."""
+    """Note who owns the files; raise InputError if another one does already."""
     of_pair = (paths.pair_folder, paths.origin, paths.coarse, paths.fine, paths.restored)
     of_image = (*of_pair, paths.degraded, paths.ground_truth)
     for path, owner in ((paths.model_folder, paths.model), *((path, paths.image) for path in of_image)):
@@ -169,12 +170,12 @@ def _claim(owners: dict[str, str], paths: ResultPaths) -> None:
         if other != owner:
             raise InputError(
                 f"Modellist, Imagelist: results of {other} and {owner} would lie in one file, {path.name}, "
-                "on systems that ignore case or Unicode form; rename one, or give it a run of its own"
+                "on systems that ignore case or Unicode form; rename one, or put it into a run of its own"
             )
 
 
 def _folded(path: Path) -> str:
-    """What the most forgetful of file systems knows of a path."""
+    """Give what remains of a path on the file system that distinguishes least."""
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", str(path)).casefold())
 
 

@@ -1,4 +1,4 @@
-"""What decides the numbers of a run, and in what two runs differ."""
+"""Collect what decides the numbers of a run, and find in what two runs differ."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from CEM_Demo.config.schema import Config
 from CEM_Demo.geometry import ROI
 from CEM_Demo.version import __version__
 
-# Keys of a config that leave the numbers of a model on an ROI alone, or are recorded otherwise. A key that is not
-# listed counts as deciding them. Of images, patches, checkpoints and the device, what is found there is recorded, not
-# its name.
+# Keys of a config that do not change the numbers of a model on an ROI, or that are recorded in another way: of images,
+# patches, checkpoints and the device, the manifest records what they are, not what they are called. Every key that is
+# not listed here counts as one that decides the numbers.
 OTHERWISE_RECORDED = frozenset(
     {
         "w",
@@ -42,7 +42,7 @@ OTHERWISE_RECORDED = frozenset(
         "batch_size",
         "batch_size_dict",
         "device",
-        "confidence",  # of statements about the draws, which are the same
+        "confidence",  # it concerns statements about the draws, not the draws
         "fdr",
         "allow_random",  # without it, a network that draws is not run at all
         "inference",  # the manifest records the one that was used
@@ -55,7 +55,7 @@ OTHERWISE_RECORDED = frozenset(
 
 
 def of_config(config: Config, roi: ROI) -> dict[str, Any]:
-    """What of a config decides the numbers of one ROI, as JSON has it; defaults stand for what is left out."""
+    """Give the values of a config that decide the numbers of one ROI, defaults included, in the types of JSON."""
     decides = config.model_dump(mode="json", exclude=set(OTHERWISE_RECORDED))
     degradation = config.task_degradation
     strength: dict[str, dict[str, Any]] = {"DN": {"sigma": degradation.sigma}, "DR": {"rain": degradation.rain}}
@@ -66,7 +66,7 @@ def of_config(config: Config, roi: ROI) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of what may move the numbers."""
+    """Give the versions of all that may change the numbers."""
     return {
         "CEM_Demo": __version__,
         "torch": torch.__version__,
@@ -78,14 +78,14 @@ def versions() -> dict[str, str]:
 
 
 def digest_of(values: NDArray[Any]) -> str:
-    """SHA-256 of an array: its type, shape and values."""
+    """Compute the SHA-256 of an array: of its type, shape and values."""
     digest = hashlib.sha256(f"{values.dtype.str} {values.shape}".encode())
     digest.update(np.ascontiguousarray(values).tobytes())
     return digest.hexdigest()
 
 
 def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What differs, as in ``tol was 0.01, is now 0.02``."""
+    """List what differs, as in ``tol was 0.01, is now 0.02``."""
     found = []
     for key in [*now, *(key for key in earlier if key not in now)]:
         before, after = earlier.get(key), now.get(key)

@@ -1,4 +1,4 @@
-"""Finished results, read back from disk: this project's own, or those of the published code."""
+"""Read finished results back from disk: this project's own, or those of the published code."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Results:
 
 
 def read_results(paths: ResultPaths) -> Results:
-    """Read what a run, or the published code, wrote; the former is what was written, to the bit.
+    """Read what a run or the published code wrote; what a run wrote is verified to the bit.
 
     Raises:
         InputError: files are missing, damaged or unfinished.

@@ -1,1 +1,1 @@
-"""Choosing an ROI."""
+"""Choose an ROI."""

@@ -1,7 +1,7 @@
-"""Choose a ROI: write a page on which boxes are drawn on an image, with proposals where one is worth placing.
+"""Choose an ROI: write a page on which you draw boxes on an image, with proposals of boxes that are worth a look.
 
-``python -m CEM_Demo.roi IMAGE`` proposes boxes with structure; with ``--config FILE`` boxes whose structure the
-config's first network restores badly. The page is one HTML file that works offline and hands out the YAML lines.
+``python -m CEM_Demo.roi IMAGE`` proposes boxes with structure; with ``--config FILE`` it proposes boxes whose structure
+the config's first network restores badly. The page is one HTML file that works offline and gives the YAML lines.
 """
 
 from __future__ import annotations

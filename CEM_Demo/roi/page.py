@@ -1,4 +1,4 @@
-"""The page on which an ROI is chosen: an image, with proposals where a box is worth placing."""
+"""Make the page on which an ROI is chosen: an image, with proposals of boxes that are worth a look."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from CEM_Demo.run.preparation import check_networks, prepare
 
 TEMPLATE = Path(__file__).parent / "templates" / "roi.html"
 
-# Without a config: the demos' ROI and blocks.
+# The ROI and blocks of the demos; they are used without a config.
 SIDE = 32
 BLOCK = 8
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a config makes of the image.
+    """What a config's task and first network make of the image.
 
     Attributes:
         label: the task and the network, for the reader.
         degraded: the network's input, H x W x 3 uint8 RGB.
         restored: its output, sH x sW x 3 uint8 RGB.
-        rois: the config's own that lie inside this image.
+        rois: the config's own ROIs that lie inside this image.
     """
 
     label: str
@@ -48,9 +48,9 @@ class Setting:
     """The image on which an ROI is to be chosen.
 
     Attributes:
-        name: of the image's file.
+        name: name of the image's file.
         image: the ground truth, H x W x 3 uint8 RGB, cropped as the task crops it.
-        side: of the proposed boxes (pixels).
+        side: side of the proposed boxes (pixels).
         block: side of a block of the grid (pixels).
         task: None without a config.
     """
@@ -67,10 +67,10 @@ class Setting:
 
 
 def plain_setting(path: Path) -> Setting:
-    """The image alone.
+    """Read the image alone.
 
     Raises:
-        InputError: no such image.
+        InputError: there is no such image.
     """
     image = read_image(path)
     return Setting(path.name, image, min(SIDE, *image.shape[:2]), BLOCK, None)
@@ -78,13 +78,13 @@ def plain_setting(path: Path) -> Setting:
 
 @exact_arithmetic()
 def config_setting(path: Path, config: Config) -> Setting:
-    """The image as the config poses it, restored by the config's first model.
+    """Read the image, degrade it as the config says, and restore it with the config's first model.
 
     Raises:
-        InputError: no such image, or one smaller than the ROI; something that the config names is missing; the network
-            does not restore the image.
+        InputError: there is no such image, it is smaller than the ROI, something that the config names is missing, or
+            the network does not restore the image.
     """
-    # Prepared as a run on this image alone is; where its ROI lies is what the user is about to choose.
+    # This is a run on this image alone; the place of its ROI is what the user is about to choose.
     only = {"TextImg_path": str(path.parent), "Imagelist": [path.name], "Modellist": config.Modellist[:1]}
     side = config.ROI_size or SIDE
     anywhere = {"w": 0, "h": 0, "ROI_size": side, "rois": None, "coarse_num": 1, "fine_num": 1}
@@ -104,7 +104,7 @@ def config_setting(path: Path, config: Config) -> Setting:
 
 
 def render(setting: Setting, proposals: list[Proposal], own: list[Proposal]) -> str:
-    """The page; ``own`` are the config's ROIs. The box it starts with is the first of them, or of the proposals."""
+    """Give the text of the page; it starts with the first of ``own``, the config's ROIs, or of the proposals."""
     height, width = setting.image.shape[:2]
     first = next(iter(own + proposals), None)
     start = first.roi if first else ROI.square(0, 0, setting.side)
@@ -125,12 +125,12 @@ def render(setting: Setting, proposals: list[Proposal], own: list[Proposal]) -> 
 
 
 def _box(roi: ROI) -> dict[str, int]:
-    """An ROI as the page's script and the list form of the config write it."""
+    """Write an ROI as the page's script and the list form of the config do."""
     return {"left": roi.left, "top": roi.top, "width": roi.width, "height": roi.height}
 
 
 def describe(setting: Setting, proposals: list[Proposal], own: list[Proposal]) -> str:
-    """The proposals as text, a row per box."""
+    """Describe the proposals in text, one row for each box."""
     reason = f"restoration error ({setting.task.label}) and structure" if setting.task else "structure alone"
     rows = [_row(str(number), proposal) for number, proposal in enumerate(proposals, 1)]
     rows += [_row("config", proposal) for proposal in own]
@@ -152,7 +152,7 @@ def choose(image: Path, config: Path | None, output: Path | None) -> None:
             does not end in ``.html``.
     """
     page = output or Path(f"{image.stem}_ROI.html")
-    # The image or the config, given here by mistake, would be gone.
+    # If the image or the config were given here by mistake, it would be overwritten.
     if page.suffix not in (".html", ".htm"):
         raise InputError(f"--output {page}: the page is an HTML file; let its name end in .html")
     setting = config_setting(image, read_config(config)) if config else plain_setting(image)

@@ -1,4 +1,4 @@
-"""Where an ROI is worth placing: boxes with structure, and with structure that a network restores badly."""
+"""Propose ROIs: boxes with structure, or with structure that a network restores badly."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.method.metric import psnr
 
-# Over how far gradients and errors count as one structure: sigma of a Gaussian, in pixels.
+# The distance over which gradients and errors count as one structure: sigma of a Gaussian, in pixels.
 NEIGHBOURHOOD = 2.0
-# Mean scores below this are rounding of the integral image, or steps that no eye sees.
+# Lower mean scores come from rounding in the integral image, or from steps that no eye sees.
 LEAST_SCORE = 1e-3
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """A box and its figures.
+    """A box and its measurements.
 
     Attributes:
         roi: in full-resolution pixels.
-        structure: mean of :func:`structure_map` over the box (grey levels per pixel).
-        psnr: of the restored box (dB); None where nothing was restored.
+        structure: mean of :func:`structure_map` over the box (gray levels per pixel).
+        psnr: PSNR of the restored box (dB); None if nothing was restored.
     """
 
     roi: ROI
@@ -34,16 +34,16 @@ class Proposal:
 
 
 def structure_map(image: UInt8Image) -> NDArray[np.float64]:
-    """Steepness of the lines, edges and stripes around every pixel: H x W float64, grey levels per pixel.
+    """Measure how steep the lines, edges and stripes around every pixel are: H x W float64, gray levels per pixel.
 
-    With the eigenvalues p >= q of the colour structure tensor, the root of its energy p + q times the coherence
-    (p - q) / (p + q): 0 where it is flat, low where gradients point everywhere (noise, fine grain), and high where
-    they agree.
+    With the eigenvalues p >= q of the color structure tensor, this is the root of its energy p + q times the coherence
+    (p - q) / (p + q). It is 0 where the image is flat, low where gradients point everywhere (noise, fine grain), and
+    high where they agree.
 
     Args:
         image: H x W x 3 uint8 RGB.
     """
-    # Steps between neighbours, unlike the usual wider derivatives, see stripes two pixels apart as well.
+    # Unlike the usual wider derivatives, steps between neighbors also show stripes two pixels apart.
     cells = np.pad(image.astype(np.float64), ((0, 1), (0, 1), (0, 0)), mode="edge")
     across, down = np.diff(cells, axis=1), np.diff(cells, axis=0)
     across, down = (across[:-1] + across[1:]) / 2, (down[:, :-1] + down[:, 1:]) / 2
@@ -52,7 +52,7 @@ def structure_map(image: UInt8Image) -> NDArray[np.float64]:
 
 
 def error_map(restored: UInt8Image, ground_truth: UInt8Image) -> NDArray[np.float64]:
-    """Root mean squared error around every pixel: H x W float64, grey levels. Both images are H x W x 3 uint8."""
+    """Compute the root mean squared error around every pixel of two H x W x 3 uint8 images: H x W, gray levels."""
     difference = restored.astype(np.float64) - ground_truth
     return np.sqrt(_gather(np.square(difference).mean(axis=2)))
 
@@ -62,16 +62,16 @@ def _gather(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def best_boxes(score: NDArray[np.float64], side: int, step: int, count: int) -> list[ROI]:
-    """The boxes of highest mean score, best first; none overlaps another.
+    """Find the boxes of highest mean score, best first; none overlaps another.
 
     Args:
         score: H x W, not negative.
-        side: of a box (pixels).
-        step: the boxes' left and top edges are multiples of it (pixels).
-        count: of boxes, at most; there are fewer where no more fit or the score is nil.
+        side: side of a box (pixels).
+        step: the left and top edges of the boxes are multiples of it (pixels).
+        count: the most boxes to find; there are fewer if no more fit or the score is zero.
     """
     means = _box_means(score, side, step)
-    reach = -(-side // step) - 1  # how many steps away a box still overlaps
+    reach = -(-side // step) - 1  # steps within which another box still overlaps
     boxes: list[ROI] = []
     while len(boxes) < count and means.max(initial=0) > LEAST_SCORE:
         row, column = (int(index) for index in np.unravel_index(means.argmax(), means.shape))
@@ -81,7 +81,7 @@ def best_boxes(score: NDArray[np.float64], side: int, step: int, count: int) -> 
 
 
 def _box_means(values: NDArray[np.float64], side: int, step: int) -> NDArray[np.float64]:
-    """Means over all boxes of the grid that lie inside, by an integral image."""
+    """Compute the means over all boxes of the grid that lie inside, with an integral image."""
     integral = np.asarray(cv2.integral(values))
     tops, lefts = (np.arange(0, length - side + 1, step) for length in values.shape)
     bottom, top = integral[tops + side], integral[tops]
@@ -97,7 +97,7 @@ def propose(
     step: int,
     count: int = 5,
 ) -> list[Proposal]:
-    """Boxes with structure that the network restores badly or, without a restored image, boxes with structure.
+    """Propose boxes with structure that the network restores badly; without a restored image, those with structure.
 
     The score of a pixel is its structure times its :func:`error_map`. Both are roots: their squares would let a
     single hard edge outweigh a box full of lines.
@@ -114,7 +114,7 @@ def propose(
 def measure_box(
     roi: ROI, structure: NDArray[np.float64], ground_truth: UInt8Image, restored: UInt8Image | None
 ) -> Proposal:
-    """The figures of a box that lies inside the image; ``structure`` is the image's :func:`structure_map`."""
+    """Measure a box that lies inside the image; ``structure`` is the image's :func:`structure_map`."""
     decibels = None if restored is None else _box_psnr(restored[roi.window], ground_truth[roi.window])
     return Proposal(roi, float(structure[roi.window].mean()), decibels)
 

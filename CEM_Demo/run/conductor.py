@@ -1,4 +1,4 @@
-"""The conductor: from a prepared run to measurements on disk, model by model and image by image."""
+"""Turn a prepared run into measurements on disk, model by model and image by image."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def compute_effects(run: Run, progress: bool = True) -> None:
 
     Args:
         run: what is to be computed.
-        progress: whether bars show how far it is.
+        progress: whether bars show the progress.
 
     Raises:
-        InputError: an earlier run's results are in the way, another process writes them, or a checkpoint does not
-            fit its network. Nothing is written before all that can be checked was checked.
+        InputError: results of another kind are there, another process writes them, or a checkpoint does not fit its
+            network. Nothing is written before all that can be checked is checked.
     """
     with exact_arithmetic():
         caches = _make_caches(run)
@@ -54,7 +54,7 @@ def compute_effects(run: Run, progress: bool = True) -> None:
 
 
 def _make_caches(run: Run) -> dict[tuple[str, str], dict[ROI, Cache]]:
-    """For each model and image, where the results of its ROIs are kept."""
+    """Make, for each model and image, the caches of its ROIs."""
     return {
         (label, subject.name): {roi: _make_cache(run, label, provenance, subject, roi) for roi in subject.rois}
         for label, provenance in ((label, model.provenance()) for label, model in run.models.items())
@@ -75,7 +75,7 @@ def _make_cache(run: Run, model: str, model_provenance: dict[str, Any], subject:
 
 
 def _check_caches(run: Run, caches: dict[tuple[str, str], dict[ROI, Cache]]) -> set[tuple[str, str]]:
-    """Find the pairs of model and image that are left to compute, whose results may be written."""
+    """Find the pairs of model and image that are left to compute, and check that their results may be written."""
     left = set(caches)
     if run.config.load_previous:
         for of_rois in caches.values():
@@ -100,10 +100,10 @@ def _say_what_is_off_the_grid(run: Run) -> None:
 def _compute_image(
     run: Run, model: str, net: nn.Module, subject: Subject, caches: dict[ROI, Cache], progress: bool
 ) -> None:
-    """Measure the effects of one model on the ROIs of one image, which are not all finished."""
+    """Measure the effects of one model on the ROIs of one image, some of which may be finished."""
     resume = bool(run.config.load_previous)
     finished = {roi for roi, cache in caches.items() if resume and cache.is_complete()}
-    # Those that finished before an interruption stay, or the other ROIs would get batches of another size.
+    # ROIs that finished before an interruption stay in the group; without them, the batches would be other ones.
     taken = [roi for roi in caches if roi not in finished or caches[roi].began_with_the_same_rois()]
     found = [caches[roi].earlier() for roi in taken] if resume else []
     earlier = next((manifest for manifest in found if manifest), None)

@@ -1,4 +1,4 @@
-"""What a network is like for causal effect maps: what can be computed how, and how long a map takes on this machine."""
+"""Diagnose a network: which inferences are possible, how far it sees, and how long a map takes on this machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PACKAGE = Path(__file__).parents[1]
 IMAGE = PACKAGE / "test_images" / "Test1" / "demo_2.png"
 BANK = PACKAGE / "patches" / "patches.npz"
 
-# A default map: the geometry of the demos, in full-resolution pixels.
+# The geometry of a default map is that of the demos, in full-resolution pixels.
 IMAGE_SIDE = 256
 ROI_SIDE = 32
 BLOCK = 8
@@ -36,13 +36,13 @@ TOL = 0.01
 
 
 def diagnose(net: nn.Module, degradation: Degradation, image: Path, device: torch.device) -> Iterator[str]:
-    """Say, in lines as they are found, what a network allows on the middle 256 x 256 pixels of an image.
+    """Say line by line what a network allows on the middle 256 x 256 pixels of an image.
 
     Args:
         net: maps N x 3 x H x W in 0..1 to N x 3 x sH x sW, s being the degradation's scale.
         degradation: the task.
         image: a clean image.
-        device: where it runs.
+        device: where the network runs.
 
     Raises:
         InputError: the network does not restore the image, or the image is too small for the task.
@@ -59,7 +59,7 @@ def diagnose(net: nn.Module, degradation: Degradation, image: Path, device: torc
         incremental = choose_inference(net, scene.degraded, [roi], block, device, "incremental")
     except InputError as error:
         incremental = []
-        yield f"incremental inference: not possible, so that inference is dense ({error})"
+        yield f"incremental inference: not possible, so inference is dense ({error})"
     taken = "dense"
     for shared in incremental:
         yield from _what_export_found(shared.inference)
@@ -76,10 +76,10 @@ def diagnose(net: nn.Module, degradation: Degradation, image: Path, device: torc
 
 
 def _middle(image: UInt8Image, multiple: int) -> UInt8Image:
-    """The middle of an image, of at most 256 x 256 pixels, its sides multiples of ``multiple``."""
+    """Cut out the middle of an image, at most 256 x 256 pixels, with sides that are multiples of ``multiple``."""
     height, width = (min(IMAGE_SIDE, side) // multiple * multiple for side in image.shape[:2])
     if not height or not width:
-        raise InputError(f"--image: has {image.shape[1]} x {image.shape[0]} pixels; give a larger one")
+        raise InputError(f"--image: it has {image.shape[1]} x {image.shape[0]} pixels; give a larger one")
     top, left = (image.shape[0] - height) // 2, (image.shape[1] - width) // 2
     return image[top : top + height, left : left + width]
 
@@ -93,7 +93,7 @@ def _what_export_found(inference: Inference) -> Iterator[str]:
 
 
 def reach_in_words(reach: Reach) -> str:
-    """From how far away a pixel of the image can change the ROI, or which operators see the whole image."""
+    """Say from how far away a pixel of the image can change the ROI, or which operators see the whole image."""
     graph = reach.graph
     whole = Counter(
         node.name.removeprefix("aten::")

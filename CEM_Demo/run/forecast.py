@@ -1,4 +1,4 @@
-"""What a run would take, without running it: interventions, work, memory, time."""
+"""Forecast what a run takes without running it: interventions, work, memory, time."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from CEM_Demo.run.experiment import Experiment
 from CEM_Demo.run.preparation import Run, Subject, batch_size_for, inferences_for, try_network
 from CEM_Demo.run.timing import Duration, predict_seconds
 
-# What libraries load and compile when the first network runs.
+# The memory that libraries take when they load and compile for the first network.
 FIRST_PASS = 32 << 20
-# Of the effects of a stage, in the making of a .mat file.
+# How many copies of a stage's PSNRs exist while its .mat file is made.
 COPIES_TO_SAVE = 4
-# Of the restored picture, in bytes: as floats, clipped, as 8 bits, and as PNG.
+# Bytes for each value of the restored picture: as a float, clipped, as 8 bits, and as PNG.
 COPIES_OF_PICTURE = 12
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The work ahead for one model on ROIs of one image that share an inference.
+    """The work ahead for one model on ROIs of an image that share an inference.
 
     Attributes:
         coarse, fine: interventions at most; of adaptive draws, those of the audit and all others; where one draw on
             each block is enough, those are the coarse ones.
         kind: dense or incremental.
-        cost: multiply-adds of a mean intervention by either; None where only dense inference is possible.
+        cost: mean multiply-adds of an intervention by either; None if only dense inference is possible.
         batch_size: interventions that are restored at a time.
-        memory_bytes: about what the process holds of the host's memory at most, Python, libraries and all.
-        device_bytes: about what it holds of a GPU's memory at most; None where there is none.
-        duration: seconds of both stages at the machine's present pace.
+        memory_bytes: about the most of the host's memory that the process holds, Python and libraries included.
+        device_bytes: about the most of a GPU's memory that it holds; None without a GPU.
+        duration: seconds that both stages take at the machine's present pace.
         folders: where results will lie, for each ROI.
     """
 
@@ -57,7 +57,7 @@ class Forecast:
 
 
 def forecast(run: Run) -> Iterator[Forecast]:
-    """What :func:`compute_effects` would do, without doing more of it than tells how long it takes."""
+    """Forecast what :func:`compute_effects` would do; only a sample is computed, to find out how long it takes."""
     for model in run.models:
         net = run.models[model].load()
         for subject in run.subjects:
@@ -101,9 +101,9 @@ def _duration(run: Run, net: nn.Module, subject: Subject, shared: Shared, batch_
 
 
 def _memory_bytes(run: Run, subject: Subject, shared: Shared, batch_size: int) -> tuple[int, int | None]:
-    """Peaks of the host's and the GPU's memory: what is held by now, and what the inference and the results take."""
+    """Estimate the peaks of the host's and the GPU's memory: what is held now, plus the inference and the results."""
     coarse, fine = 8 * subject.most_interventions("coarse"), 8 * subject.most_interventions("fine", "adaptive")
-    # All effects, and those of one stage several times over while they are saved.
+    # This is all PSNRs, and those of one stage several times over while they are saved.
     effects = len(shared.rois) * (coarse + fine) + COPIES_TO_SAVE * max(coarse, fine)
     pictures = COPIES_OF_PICTURE * subject.scene.ground_truth.size
     inference_bytes = shared.inference.memory_bytes(batch_size)

@@ -1,4 +1,4 @@
-"""The books of one round: which interventions are left, which ROI they belong to, and when they are saved."""
+"""Keep the books of one round: which interventions are left, whose they are, and when to save."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Ledger:
         """Open the books.
 
         Args:
-            name: of the round.
+            name: the name of the round.
             plan: its interventions, as many as any ROI wants.
             wanted: ROIs x rows x columns, how many of its first draws each ROI wants of each block.
-            measurements: of each ROI; they may hold what an earlier run did.
-            save: called now and then, at the end, and when the round is interrupted.
+            measurements: the measurements of each ROI, which may hold what an earlier run did.
+            save: saves; it is called now and then, at the end, and when the round is interrupted.
         """
         self._name = name
         self._plan = plan
@@ -46,9 +46,9 @@ class Ledger:
         self._save = save
 
     def batches_left(self, label: str | None) -> Iterator[Interventions]:
-        """Go through the batches of which some ROI lacks a part; under ``label``, a bar shows the progress.
+        """Give the batches of which some ROI lacks a part; a bar called ``label``, if any, shows the progress.
 
-        Batches start at multiples of their size, so that a resumed run has those of an uninterrupted one.
+        Batches start at multiples of their size, so that a resumed run has the batches of an uninterrupted one.
         """
         size = self._measurements[0].batch_size
         with tqdm(

@@ -1,4 +1,4 @@
-"""Before anything is computed: find and check all that a config names, and forecast the work."""
+"""Find and check all that a config names, before anything is computed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Subject:
     provenance: dict[str, Any]
 
     def most_interventions(self, *rounds: str) -> int:
-        """How many interventions the named rounds make at most."""
+        """Count the most interventions that the named rounds can make."""
         blocks = self.grid.shape[0] * self.grid.shape[1]
         return blocks * sum(draws for name, draws in self.sampling.room.items() if name in rounds)
 
@@ -70,8 +70,8 @@ def prepare(config: Config) -> Run:
     """Find and check all that a config names.
 
     Raises:
-        InputError: a missing model, checkpoint, image or patch bank; an ROI outside an image; a block larger than one;
-            no such device; results that cannot be written, or not apart from each other.
+        InputError: a model, checkpoint, image, patch bank or device is missing; an ROI reaches out of an image; a block
+            is larger than an image; or results cannot be written, or would share a file.
     """
     check_nothing_is_shared(config)
     _check_writable(Path(config.output_dir))
@@ -137,7 +137,7 @@ def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank,
 
 
 def check_networks(run: Run, pairs: Container[tuple[str, str]]) -> None:
-    """Try the networks on a corner of the images of all ``pairs`` (model, image): what fails is known at once.
+    """Try the networks on a corner of the images of all ``pairs`` (model, image), to find failures at once.
 
     Raises:
         InputError: a checkpoint does not fit its network, or a network does not restore an image.
@@ -151,7 +151,7 @@ def check_networks(run: Run, pairs: Container[tuple[str, str]]) -> None:
 
 
 def try_network(run: Run, net: nn.Module, model: str, subject: Subject) -> None:
-    # A corner shows what is wrong; of a huge image the whole would take long, and more memory than the run.
+    # A corner shows what is wrong; the whole of a huge image would take long, and more memory than the run.
     corner = subject.scene.degraded[:TRIAL_SIDE, :TRIAL_SIDE]
     height, width = (side * subject.scene.scale for side in corner.shape[:2])
     check_network(net, corner, (height, width), run.device, model)
@@ -167,6 +167,6 @@ def inferences_for(
 
 
 def batch_size_for(run: Run, model: str, inference: Inference) -> int:
-    """Interventions that are restored at a time: what the config says, or what the inference takes well."""
+    """Choose how many interventions are restored at a time: what the config says, or what suits the inference."""
     chosen = run.config.batch_size_dict.get(model, run.config.batch_size)
     return chosen or inference.automatic_batch_size()

@@ -9,7 +9,7 @@ from CEM_Demo.tasks.scene import Scene
 
 __all__ = ["DEGRADED_SUFFIX", "Degradation", "Scene", "make_scene"]
 
-# What the file of a degraded image is called, behind the image's own name.
+# What the file name of a degraded image adds to the image's own name.
 DEGRADED_SUFFIX = {"SR": "lr", "DN": "noise", "DR": "rain", "PAIR": "input"}
 
 
@@ -17,7 +17,7 @@ def make_scene(degradation: Degradation, image: UInt8Image, image_name: str) -> 
     """Pose ``image`` (H x W x 3 uint8 RGB), the ground truth, as a scene of the degradation's task.
 
     Raises:
-        InputError: SR, the image is too small for the scale; PAIR, what :func:`paired.make_scene` raises.
+        InputError: in SR, the image is too small for the scale; in PAIR, see :func:`paired.make_scene`.
     """
     if degradation.task == "SR":
         return super_resolution.make_scene(image, degradation.scale)

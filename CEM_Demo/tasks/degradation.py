@@ -1,4 +1,4 @@
-"""What a run asks of its task: how strongly images are degraded, or where degraded ones lie."""
+"""The task of a run: how strongly images are degraded, or where the degraded ones lie."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Degradation:
     Attributes:
         task: SR, DN, DR or PAIR.
         scale: side of the ground truth over side of the network's input; 1 for DN and DR.
-        sigma: DN, standard deviation of the noise in 8-bit levels.
-        rain: DR, small, medium, large or random.
-        inputs: PAIR, folder of the degraded inputs.
-        function: PAIR, ``FILE.py:FUNCTION`` that patches pass through; None pastes them as they are.
+        sigma: for DN, the standard deviation of the noise in 8-bit levels.
+        rain: for DR, small, medium, large or random.
+        inputs: for PAIR, the folder of the degraded inputs.
+        function: for PAIR, the ``FILE.py:FUNCTION`` that degrades patches; None pastes them as they are.
     """
 
     task: str
@@ -35,7 +35,7 @@ class Degradation:
     function: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises InputError where a value is not one of those above."""
+        """Check the values; raise InputError for one that is not among those above."""
         choices = {"task": get_args(TaskName), "scale": SCALES, "rain": get_args(RainKind)}
         for key, known in choices.items():
             if getattr(self, key) not in known:
@@ -43,6 +43,6 @@ class Degradation:
         if self.task in ("DN", "DR") and self.scale != 1:
             raise InputError(f"scale: must be 1 for task {self.task}, not {self.scale}")
         if not 0 < self.sigma < math.inf:
-            raise InputError(f"sigma: {self.sigma} is no strength of noise; give 8-bit levels above 0")
+            raise InputError(f"sigma: {self.sigma} is not a strength of noise; give a number of 8-bit levels above 0")
         if self.task == "PAIR" and self.inputs is None:
             raise InputError("inputs: task PAIR needs the folder of the degraded inputs")

@@ -15,9 +15,9 @@ IMAGE_SEED = 0
 
 
 def add_noise(image: NDArray[np.uint8], random: np.random.RandomState, sigma: float = SIGMA) -> NDArray[np.uint8]:
-    """Add noise of standard deviation ``sigma`` (8-bit levels), clip, truncate to uint8.
+    """Add noise of standard deviation ``sigma`` (8-bit levels), clip the sum, and truncate it to uint8.
 
-    NumPy's legacy normal stream and the truncation are the published ones and decide the numbers.
+    NumPy's legacy normal stream and the truncation are those of the published code; the numbers depend on both.
     """
     noisy = image / 255 + random.normal(0, sigma / 255, image.shape)
     return (noisy.clip(0, 1) * 255).astype(np.uint8)

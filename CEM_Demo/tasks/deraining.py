@@ -18,13 +18,13 @@ from CEM_Demo.tasks.scene import Scene
 
 DROP = np.array([[0, 0.1, 0], [0.1, 8, 0.1], [0, 0.1, 0]])
 OPACITY = (0.6, 1.0)
-# Which generator made the rain, for the manifest: results under the rain of an earlier one are refused.
+# The manifest names the generator of the rain: results under the rain of an earlier one are refused.
 GENERATOR = "version 2, all kinds as published"
 
 
 @dataclass(frozen=True)
 class RainRange:
-    """From what a kind of rain is drawn; whole numbers include both ends.
+    """The ranges that a kind of rain is drawn from; ranges of whole numbers include both ends.
 
     Attributes:
         amount: share of the pixels in which a drop starts.
@@ -57,7 +57,7 @@ class Rain:
 
 
 def rain_seed(image_name: str) -> int:
-    """The first number in the image's file name; 0 where it has none."""
+    """Give the first number in the image's file name, or 0 if it has none."""
     digits = re.search(r"\d+", image_name)
     return int(digits.group()) % 2**32 if digits else 0
 
@@ -79,7 +79,7 @@ def make_rain(height: int, width: int, seed: int, kind: str = "medium") -> Rain:
 
 
 def _streak_kernel(length: int, angle: int, width: int) -> NDArray[np.float64]:
-    """A line of ``length`` pixels; its sum does not matter, for the streaks are stretched to 0..255 afterwards."""
+    """Draw a line of ``length`` pixels; its sum does not matter, since the streaks are stretched to 0..255 later."""
     centre = ((length - 1) / 2, (length - 1) / 2)
     rotation = cv2.getRotationMatrix2D(centre, angle - 45, 1)  # the diagonal leans 45 degrees
     line = cv2.warpAffine(np.eye(length), rotation, (length, length))
@@ -87,12 +87,12 @@ def _streak_kernel(length: int, angle: int, width: int) -> NDArray[np.float64]:
 
 
 def add_rain(image: NDArray[np.uint8], layer: NDArray[np.uint8], opacity: float) -> NDArray[np.uint8]:
-    """``image + opacity * layer``, saturated, rounded half to even."""
+    """Give ``image + opacity * layer``, saturated and rounded half to even."""
     return cv2.addWeighted(image, 1, layer, opacity, 0).astype(np.uint8, copy=False)
 
 
 def make_scene(image: UInt8Image, image_name: str, kind: str = "medium") -> Scene:
-    """The deraining of ``image``; a patch is pasted under the one fixed rain layer, so it is rained on too."""
+    """Set up the deraining of ``image``; a patch is pasted under the one fixed rain layer, so it is rained on too."""
     rain = make_rain(image.shape[0], image.shape[1], rain_seed(image_name), kind)
 
     def rainy_patches(

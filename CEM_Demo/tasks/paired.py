@@ -1,4 +1,4 @@
-"""Paired images: degraded inputs from files beside their ground truths, of a degradation that need not be known."""
+"""Paired images: degraded inputs come from files; how they were degraded need not be known."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from CEM_Demo.user_code import blaming, load_user_code, split_code
 
 
 def make_scene(ground_truth: UInt8Image, image_name: str, degradation: Degradation) -> Scene:
-    """The restoration of the input that belongs to ``ground_truth``; nothing is cropped.
+    """Set up the restoration of the input that belongs to ``ground_truth``; nothing is cropped.
 
     A patch, at the input's resolution, enters the input as it is or as the user's function returns it.
 
     Raises:
-        InputError: no input of this name, or one of another scale; the function cannot be loaded.
+        InputError: there is no input of this name, it has another scale, or the function cannot be loaded.
     """
     assert degradation.inputs is not None
     path = find_input(degradation.inputs, image_name)
@@ -68,5 +68,5 @@ def _check(degraded: Any, patch: NDArray[np.uint8], name: str) -> None:
         raise InputError(f"{name} returned {type(degraded).__name__}, not a NumPy array")
     if degraded.dtype != np.uint8 or degraded.shape != patch.shape:
         raise InputError(
-            f"{name} returned {degraded.dtype} {degraded.shape}; a patch of uint8 {patch.shape} must come back as such"
+            f"{name} returned {degraded.dtype} {degraded.shape}; it must return uint8 {patch.shape}, like the patch"
         )

@@ -14,7 +14,7 @@ from CEM_Demo.wording import first_of
 
 
 def find_input(folder: Path, name: str) -> Path:
-    """The image in ``folder`` of the ground truth's name, else the one of its stem with another suffix.
+    """Find the image in ``folder`` with the ground truth's name, or else the one with its stem and another suffix.
 
     Raises:
         InputError: there is none, or several differ from ``name`` in their suffix alone.
@@ -33,16 +33,16 @@ def find_input(folder: Path, name: str) -> Path:
     if not found:
         there = first_of([path.name for path in images], 5) or "no images"
         raise InputError(
-            f"input_path: {folder} holds no input for {name}; an input has its name or stem; there: {there}"
+            f"input_path: {folder} holds no input for {name}; an input has the same name or stem; there: {there}"
         )
     return found[0]
 
 
 def scale_of_pair(ground_truth: UInt8Image, given: UInt8Image, name: str, path: Path) -> int:
-    """Side of the ground truth over side of its input, the same for both sides.
+    """Divide the side of the ground truth by that of its input; both sides must have this ratio.
 
     Raises:
-        InputError: the sizes have no such ratio; names the ground truth ``name`` and its input ``path``.
+        InputError: the sizes have no such ratio; the message names the ground truth ``name`` and its input ``path``.
     """
     (height, width), (low_height, low_width) = ground_truth.shape[:2], given.shape[:2]
     for scale in SCALES:
@@ -55,7 +55,7 @@ def scale_of_pair(ground_truth: UInt8Image, given: UInt8Image, name: str, path: 
 
 
 def find_scale(ground_truths: Path, inputs: Path, name: str) -> int:
-    """The scale of the pair of images called ``name`` in two folders.
+    """Find the scale of the pair of images called ``name`` in two folders.
 
     Raises:
         InputError: an image is missing, or :func:`scale_of_pair` finds no scale.

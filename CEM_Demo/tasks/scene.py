@@ -52,5 +52,5 @@ class Scene:
 def keep_patches(
     patches: NDArray[np.uint8], corners: NDArray[np.integer], noise_seeds: NDArray[np.uint64]
 ) -> NDArray[np.uint8]:
-    """Patches enter the input as they are."""
+    """Let patches enter the input as they are."""
     return patches

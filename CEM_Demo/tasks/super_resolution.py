@@ -17,15 +17,15 @@ def crop_to_multiple(image: UInt8Image, scale: int) -> UInt8Image:
 
 
 def downscale(image: UInt8Image, scale: int) -> UInt8Image:
-    """Pillow's antialiased bicubic reduction of an image whose sides ``scale`` divides."""
+    """Reduce an image, whose sides ``scale`` divides, with Pillow's antialiased bicubic filter."""
     height, width = (side // scale for side in image.shape[:2])
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def make_scene(image: UInt8Image, scale: int) -> Scene:
-    """The super-resolution of ``image``; a patch enters the low-resolution input as it is.
+    """Set up the super-resolution of ``image``; a patch enters the low-resolution input as it is.
 
-    At scale 1 the input is the image itself, and the map is that of a network on a clean image.
+    At scale 1 the input is the image itself, and the map is that of a network that restores a clean image.
     """
     if min(image.shape[:2]) < scale:
         raise InputError(f"an image of {image.shape[1]} x {image.shape[0]} pixels is too small for sr {scale}")

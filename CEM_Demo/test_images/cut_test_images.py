@@ -8,7 +8,7 @@
 | demo_2.png | a dahlia             | flower     | vultilion (flickr, 6056698931)                | CC BY 2.0     |
 | demo_3.png | fur and palm leaves  | raccoon    | unnamed (public-domain-image.com, pixnio.com) | public domain |
 
-The packages that hand the photographs out stand in ``CEM_Demo/patches/cut_patches.py``. The demos' region of
+The packages that provide the photographs are named in ``CEM_Demo/patches/cut_patches.py``. The demos' region of
 interest, columns 112..143 and rows 112..143, lies on the eaves and railings before the lake, on petals before the dark
 background, and on a leaf: structure that continues around it, and that a network can restore well enough to lose
 something.
@@ -43,7 +43,7 @@ class Crop:
     row: int
 
     def cut(self) -> Image.Image:
-        """The square, 8-bit RGB."""
+        """Cut out the square, 8-bit RGB."""
         image = Image.fromarray(load_photograph(self.photograph))
         size = (image.width // self.shrink, image.height // self.shrink)
         box = (self.column, self.row, self.column + SIDE, self.row + SIDE)
@@ -58,14 +58,14 @@ CROPS = {
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(description="Cut the bundled test images.")
     parser.add_argument("--output", type=Path, default=Path(__file__).with_name("Test1"), help="folder to write to")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Cut and write all images; the exit code."""
+    """Cut and write all images, and return the exit code."""
     options = parse_arguments(arguments)
     try:
         images = {name: crop.cut() for name, crop in CROPS.items()}

@@ -1,1 +1,1 @@
-"""One file per architecture family; variants of a family are arguments of its class."""
+"""Networks, one file per family of architectures; variants of a family are arguments of its class."""

@@ -13,7 +13,7 @@ from CEM_Demo.ModelZoo.NN.layers import DIV2K_MEAN, MeanShift, RectifiedResidual
 class Cascade(nn.Module):
     """Three parts in series; 1 x 1 convolutions merge the input with all parts' outputs so far (section 3.2).
 
-    ``before`` are a subclass's own layers that the published state dict lists first.
+    ``before`` holds a subclass's own layers, which the published state dict lists first.
     """
 
     def __init__(self, width: int, part: Callable[[int], nn.Module], **before: nn.Module) -> None:
@@ -44,7 +44,7 @@ def _block(width: int) -> Cascade:
 class CARN(Cascade):
     """Cascading blocks in a cascade, trained for one scale.
 
-    The published file holds 1.11 million parameters: those of the network with one upsampler instead of three.
+    The published file holds 1.11 million parameters, those of the network with one upsampler instead of three.
     """
 
     sub_mean: nn.Sequential

@@ -37,9 +37,9 @@ class InScaleAttention(nn.Module):
 
 
 class CrossScaleAttention(nn.Module):
-    """Double the size (section 3.1): find each 3 x 3 patch's likes in the half-size map, paste their 6 x 6 originals.
+    """Double the size (section 3.1): find patches like each 3 x 3 one at half size, and paste their 6 x 6 originals.
 
-    ``escape_NaN`` is the least norm that a patch is divided by.
+    ``escape_NaN`` is the smallest norm that a patch is divided by.
     """
 
     escape_NaN: Tensor
@@ -60,7 +60,7 @@ class CrossScaleAttention(nn.Module):
         keys = keys / torch.maximum(keys.norm(dim=1, keepdim=True), self.escape_NaN)
         originals = F.unfold(self.conv_assembly(x), kernel_size=6, stride=2, padding=2)
         weights = torch.softmax(self.sharpness * keys.transpose(1, 2) @ queries, dim=1)  # N x keys x queries
-        # Patches overlap when pasted; 6 is the published divisor, though 9 of them meet at a pixel.
+        # Pasted patches overlap; the published divisor is 6, although 9 of them meet at a pixel.
         return F.fold(originals @ weights, (2 * height, 2 * width), kernel_size=6, stride=2, padding=2) / 6
 
 
@@ -94,7 +94,7 @@ class MiningCell(nn.Module):
         self.error_encode_2 = _enlarge(width, 4)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The features for the next recurrence, and this one's features at four times the size."""
+        """Give the features for the next recurrence, and this one's features at four times the size."""
         double = self.multi_source_projection(x)
         double = double + self.error_encode(x - self.down_sample_1(double))
         quadruple = self.multi_source_projection_2(double)

@@ -1,4 +1,4 @@
-"""DnCNN: Zhang et al., "Beyond a Gaussian Denoiser", TIP 2017 (the blind colour model without batch norm)."""
+"""DnCNN: Zhang et al., "Beyond a Gaussian Denoiser", TIP 2017 (the blind color model without batch norm)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def plain_network(in_channels: int, out_channels: int, width: int, depth: int) -
     network = nn.Sequential(*layers, last)
     for layer in network:
         if isinstance(layer, nn.Conv2d):
-            # PyTorch's own initialisation fades out over twenty layers without normalisation.
+            # With PyTorch's own initialization, signals fade over twenty layers without normalization.
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-    last.weight.data *= 0.1  # so that training begins near the input
+    last.weight.data *= 0.1  # training begins near the input
     return network
 
 

@@ -18,7 +18,7 @@ def _rectified(in_channels: int, out_channels: int, kernel: int = 3, dilation: i
 class LaplacianAttention(nn.Module):
     """Channel gates from the means through three dilated convolutions side by side (section 3.3).
 
-    The dilations only touch padding here: the means form an image of one pixel.
+    The dilations reach only padding here, since the means form an image of one pixel.
     """
 
     def __init__(self, width: int, reduction: int = 16) -> None:
@@ -34,7 +34,7 @@ class LaplacianAttention(nn.Module):
 
 
 class DenseResidualBlock(nn.Module):
-    """Residual units on 64, 128 and 256 channels, each joined to what it saw; then a 1 x 1 fusion and attention."""
+    """Residual units on 64, 128 and 256 channels, each joined to its input; then a 1 x 1 fusion and attention."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class DRLN(nn.Module):
     """Cascades of dense residual blocks; a block's output is fused with all earlier ones of its cascade.
 
     As published, block 5 reads its cascade's input instead of the fused output of block 4, so ``c4`` is never
-    used; and the image is taken on 0..255 but shifted by a mean on 0..1.
+    used. The image is on 0..255 but is shifted by a mean on 0..1.
     """
 
     def __init__(self, width: int = 64, scale: int = 4) -> None:

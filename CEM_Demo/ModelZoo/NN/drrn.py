@@ -11,8 +11,8 @@ from CEM_Demo.ModelZoo.NN.layers import convolution
 class DRRN(nn.Module):
     """One residual unit applied 25 times to the bicubically enlarged image, re-adding the block's input each time.
 
-    The published code rectifies in place, so the two identity branches carry rectified values, which the
-    paper's do not; it has no batch normalisation either.
+    The published code rectifies in place, so the two identity branches carry rectified values, unlike those of
+    the paper; it has no batch normalization either.
     """
 
     def __init__(self, scale: int = 4, channels: int = 3, width: int = 128, recursions: int = 25) -> None:

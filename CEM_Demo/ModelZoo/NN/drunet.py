@@ -24,7 +24,7 @@ class ResidualBlock(nn.Module):
 class DRUNet(nn.Module):
     """A U-net of residual blocks without biases, told the noise level ``sigma`` (0..1) by an extra channel.
 
-    It halves the image three times: sides are multiples of 8.
+    It halves the image three times, so sides are multiples of 8.
     """
 
     def __init__(self, sigma: float = 50 / 255, widths: tuple[int, ...] = (64, 128, 256, 512), depth: int = 4) -> None:

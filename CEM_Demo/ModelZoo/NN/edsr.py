@@ -8,7 +8,7 @@ from CEM_Demo.ModelZoo.NN.layers import DIV2K_MEAN, MeanShift, ResidualSequence,
 
 
 class EDSR(nn.Module):
-    """The baseline without batch normalisation: ``depth`` residual blocks of ``width`` channels.
+    """The baseline without batch normalization: ``depth`` residual blocks of ``width`` channels.
 
     Args:
         span: the largest value of the images that the weights were trained on, 1 or 255.

@@ -13,7 +13,7 @@ class ESPCN(nn.Module):
     """5 x 5 convolutions with Tanh at the input's size, and one sub-pixel convolution.
 
     ``depth`` counts the convolutions between the first one and the sub-pixel one. The published code gives
-    the last of them 32 inputs whatever ``width`` is, and runs at that width only; here they follow the width.
+    the last of them 32 inputs whatever ``width`` is, so it runs at that width only; here the inputs follow it.
     """
 
     def __init__(self, scale: int = 4, channels: int = 3, width: int = 64, depth: int = 16) -> None:

@@ -107,10 +107,10 @@ class OverlappingAttention(nn.Module):
 
 
 def overlapping_index(side: int) -> Tensor:
-    """Row of the position table for each query (first axis) and each key of an overlapping window.
+    """Find the row of the position table for each query (first axis) and each key of an overlapping window.
 
     Key minus query is at least ``1 - side``, but the published code adds ``side - wide + 1`` instead of
-    ``side - 1``. Rows that come out negative count from the table's end; the published weights are trained so.
+    ``side - 1``. Negative rows count from the table's end; the published weights were trained in this way.
     """
     wide = side + 2 * (side // 4)
     query, key = torch.arange(side), torch.arange(wide)
@@ -134,7 +134,7 @@ class HybridSequence(BlockSequence):
 class HAT(WindowTransformer):
     """``groups`` residual hybrid attention groups (12 in HAT-L), windows of 16 x 16 pixels.
 
-    The published state dicts hold the index of the position tables once, at the top; all blocks share it.
+    The published state dicts hold the index of the position tables only once, at the top; all blocks share it.
     """
 
     def __init__(

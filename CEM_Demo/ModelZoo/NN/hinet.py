@@ -21,7 +21,7 @@ class Block(nn.Module):
         self.conv_2 = convolution(width, width)
 
     def normalise(self, features: Tensor) -> Tensor:
-        """What happens between the first convolution and its activation."""
+        """Transform the features between the first convolution and its activation."""
         return features
 
     def forward(self, x: Tensor) -> Tensor:
@@ -30,13 +30,13 @@ class Block(nn.Module):
 
 
 class EncoderBlock(Block):
-    """A half instance normalisation block (section 3.2): the first half of the channels is normalised per image.
+    """A half instance normalization block (section 3.2): the first half of the channels is normalized per image.
 
     Args:
         in_channels: channels of the input.
         width: channels of the output.
-        last: whether it is the coarsest, which neither fuses nor halves.
-        fusing: whether the first stage's features come in (cross-stage feature fusion).
+        last: whether it is the coarsest block, which neither fuses nor halves.
+        fusing: whether the first stage's features are added (cross-stage feature fusion).
     """
 
     def __init__(self, in_channels: int, width: int, last: bool, fusing: bool) -> None:
@@ -53,7 +53,7 @@ class EncoderBlock(Block):
         return torch.cat((self.norm(first), second), dim=1)
 
     def forward(self, x: Tensor, *earlier: Tensor) -> Tensor:
-        """``earlier`` are this scale's encoder and decoder features of the first stage."""
+        """Run the block; ``earlier`` holds this scale's encoder and decoder features of the first stage."""
         features = super().forward(x)
         if earlier:
             encoded, decoded = earlier
@@ -81,7 +81,7 @@ def _encoder(widths: Sequence[int], fusing: bool) -> nn.ModuleList:
 
 
 def encode(blocks: nn.ModuleList, x: Tensor, earlier: Sequence[tuple[Tensor, ...]] = ()) -> list[Tensor]:
-    """One stage's features from full size down, with ``earlier`` ones fused in at the scales that have them."""
+    """Give one stage's features from full size down, fused with ``earlier`` ones at the scales that have them."""
     levels: list[Tensor] = []
     for level, block in enumerate(blocks):
         if level > 0:
@@ -91,7 +91,7 @@ def encode(blocks: nn.ModuleList, x: Tensor, earlier: Sequence[tuple[Tensor, ...
 
 
 def decode(blocks: nn.ModuleList, skips: nn.ModuleList, levels: Sequence[Tensor]) -> list[Tensor]:
-    """Features from the second coarsest size up to full size."""
+    """Give the features from the second coarsest size up to full size."""
     decoded = []
     x = levels[-1]
     for block, skip, level in zip(blocks, skips, reversed(levels[:-1]), strict=True):
@@ -101,7 +101,7 @@ def decode(blocks: nn.ModuleList, skips: nn.ModuleList, levels: Sequence[Tensor]
 
 
 class HINet(nn.Module):
-    """Two U-nets of five scales; sides are multiples of 16, at least 32 to leave something to normalise."""
+    """Two U-nets of five scales; sides are multiples of 16, and at least 32 to leave something to normalize."""
 
     def __init__(self, width: int = 64, depth: int = 5) -> None:
         super().__init__()

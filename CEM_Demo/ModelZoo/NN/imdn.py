@@ -19,7 +19,7 @@ class ContrastAttention(ChannelAttention):
 
 
 class DistillationBlock(nn.Module):
-    """Three times set a quarter of the channels aside and refine the rest, then fuse what was set aside."""
+    """A block that three times sets a quarter of the channels aside and refines the rest, then fuses the former."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class DistillationBlock(nn.Module):
 
 
 class IMDN(nn.Module):
-    """Six distillation blocks whose outputs are fused, added to the first features and enlarged at once."""
+    """Six distillation blocks; their outputs are fused, added to the first features and enlarged in one step."""
 
     def __init__(self, scale: int = 4, width: int = 64) -> None:
         super().__init__()

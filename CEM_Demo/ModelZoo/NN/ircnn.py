@@ -8,7 +8,7 @@ from CEM_Demo.ModelZoo.NN.layers import convolution
 
 
 class IRCNN(nn.Module):
-    """Seven dilated convolutions predict the noise, which is subtracted; no batch normalisation."""
+    """Seven dilated convolutions predict the noise, which is subtracted; no batch normalization."""
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()

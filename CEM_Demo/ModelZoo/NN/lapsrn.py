@@ -22,7 +22,7 @@ def _feature_level(width: int, depth: int) -> nn.Sequential:
 class LapSRN(nn.Module):
     """Two pyramid levels, each doubling the image and adding the residual that its features predict.
 
-    Only the finest level's image is returned; the intermediate one serves training alone.
+    Only the finest level's image is returned; the intermediate one serves only for training.
     """
 
     def __init__(self, channels: int = 3, width: int = 64, depth: int = 10) -> None:

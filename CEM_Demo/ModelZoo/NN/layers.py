@@ -17,21 +17,21 @@ DIV2K_MEAN = (0.4488, 0.4371, 0.4040)
 def convolution(
     in_channels: int, out_channels: int, kernel: int = 3, dilation: int = 1, **options: int | bool
 ) -> nn.Conv2d:
-    """A convolution of stride 1 that keeps the size of its input (odd ``kernel``)."""
+    """Make a convolution of stride 1 that keeps the size of its input (odd ``kernel``)."""
     options = {"padding": dilation * (kernel // 2), "dilation": dilation, **options}
     return nn.Conv2d(in_channels, out_channels, kernel, **options)  # type: ignore[arg-type]
 
 
 def named(**layers: nn.Module) -> nn.Sequential:
-    """Layers one after another, under the names that the published state dict gives them."""
+    """Chain layers under the names that the published state dict gives them."""
     return nn.Sequential(OrderedDict(layers))
 
 
 class MeanShift(nn.Conv2d):
     """Add ``sign`` times a channel mean, as a fixed 1 x 1 convolution (the state dicts carry it).
 
-    ``span`` is the largest value of an image: 255 where the mean is taken on that range. For images of another number
-    of ``channels``, each is shifted by the mean of all.
+    ``span`` is the largest value of an image, such as 255. For images of another number of ``channels``, each channel
+    is shifted by the mean of all three.
     """
 
     def __init__(self, mean: tuple[float, ...], sign: int, span: int = 1, channels: int = 3) -> None:
@@ -63,7 +63,7 @@ class RectifiedResidual(ResidualSequence):
 
 
 def squeeze_gate(width: int, hidden: int, bias: bool = True) -> nn.Sequential:
-    """From one statistic per channel to gates in 0..1, through ``hidden`` units (Hu et al., CVPR 2018)."""
+    """Make layers from one statistic per channel to gates in 0..1, with ``hidden`` units (Hu et al., CVPR 2018)."""
     return nn.Sequential(
         convolution(width, hidden, 1, bias=bias), nn.ReLU(), convolution(hidden, width, 1, bias=bias), nn.Sigmoid()
     )
@@ -77,7 +77,7 @@ class ChannelAttention(nn.Module):
         self.conv_du = squeeze_gate(width, width // reduction, bias)
 
     def squeeze(self, x: Tensor) -> Tensor:
-        """The statistic that the gates see, N x C x 1 x 1."""
+        """Give the statistic that the gates see, N x C x 1 x 1."""
         return x.mean((-2, -1), keepdim=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class ChannelAttention(nn.Module):
 
 
 class SupervisedAttention(nn.Module):
-    """Between two stages of restoration: restore an image, and gate the features by it (MPRNet, section 3.3)."""
+    """A module between two stages that restores an image and gates the features by it (MPRNet, section 3.3)."""
 
     def __init__(self, width: int, kernel: int, bias: bool) -> None:
         super().__init__()
@@ -99,7 +99,7 @@ class SupervisedAttention(nn.Module):
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Non-local attention between the positions of feature maps, by unscaled dot products (Wang et al., CVPR 2018).
+    """Attend between the positions of feature maps by unscaled dot products (Wang et al., CVPR 2018).
 
     Args:
         queries: N x C x H x W.
@@ -115,7 +115,7 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
 
 def upsampler(width: int, scale: int, rectified: bool = False) -> nn.Sequential:
-    """Sub-pixel upsampling (Shi et al., CVPR 2016): factors 2 one after another, or one factor 3.
+    """Make layers of sub-pixel upsampling (Shi et al., CVPR 2016), by 2 several times or by 3 once.
 
     ``rectified`` puts a ReLU between each convolution and its shuffle.
 

@@ -99,7 +99,7 @@ class MultiScaleBlock(nn.Module):
 
 
 class MIRNetV2(nn.Module):
-    """Four groups of two multi-scale blocks, their convolutions ever more grouped; sides are multiples of 4."""
+    """Four groups of two multi-scale blocks, whose convolutions have more and more groups; sides are multiples of 4."""
 
     def __init__(self, widths: tuple[int, int, int] = (80, 120, 180), depth: int = 2) -> None:
         super().__init__()

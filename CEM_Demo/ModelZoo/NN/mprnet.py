@@ -48,7 +48,7 @@ def _up(in_channels: int, out_channels: int) -> Resize:
 
 
 class Encoder(nn.Module):
-    """Three levels of two blocks; in the second stage fed with the first one's features (section 3.4)."""
+    """Three levels of two blocks; in the second stage they also get the first one's features (section 3.4)."""
 
     def __init__(self, widths: Sequence[int], activation: nn.Module, fusing: bool) -> None:
         super().__init__()
@@ -135,7 +135,7 @@ class OriginalResolutionNet(nn.Module):
 
 
 def split(x: Tensor, axis: int) -> Tensor:
-    """Two halves along ``axis``, one after the other along the batch."""
+    """Cut into two halves along ``axis``, and put one after the other along the batch."""
     return torch.cat(x.chunk(2, dim=axis), dim=0)
 
 
@@ -147,12 +147,12 @@ def join(x: Tensor, axis: int) -> Tensor:
 class MPRNet(nn.Module):
     """Stage 1 sees quadrants, stage 2 top and bottom halves, stage 3 the whole image; sides are multiples of 8.
 
-    Patches of an image travel along the batch, so every attention gate is computed per patch.
+    The patches of an image lie along the batch, so every attention gate is computed per patch.
 
     Args:
         width: channels of the first two stages at full size.
         step: channels added at each halving.
-        extra: channels that the third stage has more.
+        extra: channels that the third stage has in addition.
         clamp: clip the result to 0..1, as the deraining model does.
     """
 

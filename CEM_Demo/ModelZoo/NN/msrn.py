@@ -10,7 +10,7 @@ from CEM_Demo.ModelZoo.NN.layers import DIV2K_MEAN, MeanShift, convolution, upsa
 
 
 class MultiScaleBlock(nn.Module):
-    """Two rounds of 3 x 3 and 5 x 5 convolutions, each round seeing both results of the one before (section 3.1)."""
+    """Two rounds of 3 x 3 and 5 x 5 convolutions; each round sees both results of the one before (section 3.1)."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class MultiScaleBlock(nn.Module):
 class MSRN(nn.Module):
     """Eight multi-scale blocks whose outputs all reach the tail.
 
-    The image is taken on 0..255 but shifted by a mean on 0..1: the published weights were trained so.
+    The image is on 0..255 but is shifted by a mean on 0..1, as it was when the published weights were trained.
     """
 
     def __init__(self, scale: int = 4, channels: int = 3, width: int = 64, depth: int = 8) -> None:

@@ -53,7 +53,7 @@ class SCPABlock(nn.Module):
 
 
 class PAN(nn.Module):
-    """16 blocks of 40 channels, then two nearest-neighbour doublings of 24, added to the bilinear image."""
+    """16 blocks of 40 channels, then two nearest-neighbor doublings of 24, added to the bilinear image."""
 
     def __init__(self, width: int = 40, upsampling_width: int = 24, depth: int = 16) -> None:
         super().__init__()

@@ -47,7 +47,7 @@ def _attention_blocks(width: int, depth: int) -> list[ResidualSequence]:
 
 
 class PooledAttention(nn.Module):
-    """Channel attention whose gates come from ``pool``; gates of regions are spread over their region."""
+    """Channel attention whose gates come from ``pool``; the gate of a region acts on the whole region."""
 
     def __init__(self, width: int, pool: nn.Module) -> None:
         super().__init__()
@@ -89,9 +89,9 @@ class RetrainedRCAN(nn.Module):
         scale: output side over input side; 1 leaves the upsampler out.
         groups: number of residual groups.
         depth: blocks per group.
-        gated: how many groups, the first ones, have channel attention.
+        gated: how many of the first groups have channel attention.
         grid: pool the image into ``grid`` x ``grid`` gates; 1 is the attention of the paper.
-        window: pool windows of this side (pixels) instead; what is left over at the edges is not pooled.
+        window: pool windows of this side (pixels) instead; pixels left over at the edges are not pooled.
     """
 
     mean: Tensor

@@ -10,12 +10,12 @@ from torch.nn import functional as F
 
 from CEM_Demo.ModelZoo.NN.layers import convolution, named
 
-# Hidden over input channels of the feed-forward networks, rounded down.
+# Hidden channels over input channels of the feed-forward networks; the product is rounded down.
 EXPANSION = 2.66
 
 
 class ChannelNorm(nn.Module):
-    """Layer normalisation of each pixel's channels; without ``centred`` only divided by their deviation."""
+    """Layer normalization of each pixel's channels; without ``centred`` it only divides by their deviation."""
 
     def __init__(self, width: int, centred: bool) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class ChannelNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if self.centred:
-            # Contiguous, since convolutions of channels-last features round twice as coarsely on the CPU.
+            # They are contiguous, since convolutions of channels-last features round twice as coarsely on the CPU.
             return self.body(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2).contiguous()
         variance = x.var(dim=1, correction=0, keepdim=True)
         return x * torch.rsqrt(variance + self.body.eps) * self.body.weight[:, None, None]
@@ -65,7 +65,7 @@ class GatedFeedForward(nn.Module):
 
 
 class TransformerBlock(nn.Module):
-    """Transposed attention and a gated feed-forward network, each after a normalisation, each residual."""
+    """Transposed attention and a gated feed-forward network, each after a normalization, and each residual."""
 
     def __init__(self, width: int, heads: int, centred: bool) -> None:
         super().__init__()
@@ -127,17 +127,17 @@ class TransformerUNet(nn.Module):
 
 
 def _down(width: int) -> nn.Module:
-    """Half the size, twice the channels."""
+    """Make layers that halve the size and double the channels."""
     return named(body=nn.Sequential(convolution(width, width // 2, bias=False), nn.PixelUnshuffle(2)))
 
 
 def _up(width: int) -> nn.Module:
-    """Twice the size, half the channels."""
+    """Make layers that double the size and halve the channels."""
     return named(body=nn.Sequential(convolution(width, 2 * width, bias=False), nn.PixelShuffle(2)))
 
 
 class Restormer(TransformerUNet):
-    """The published network; the denoising model is the one without ``centred`` normalisation and biases."""
+    """The published network; the denoising model is the one without ``centred`` normalization and biases."""
 
     def __init__(self, centred: bool = True) -> None:
         super().__init__(lambda width, heads: TransformerBlock(width, heads, centred), depths=(4, 6, 6, 8))

@@ -34,7 +34,7 @@ class SpatialAttention(nn.Module):
 
 
 class DistillationBlock(nn.Module):
-    """Three times keep half of the channels and refine the rest, then fuse what was kept.
+    """A block that three times keeps half of the channels and refines the rest, then fuses what was kept.
 
     Unlike the paper's figure, the published network has no skip around the block.
     """

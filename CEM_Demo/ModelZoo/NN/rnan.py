@@ -15,8 +15,8 @@ def _residual_blocks(width: int, count: int) -> list[nn.Module]:
 class NonLocal(nn.Module):
     """Non-local attention, with the input on top.
 
-    As published, the softmax runs over the queries instead of the keys: what a position gives to all others sums
-    to one, not what it receives.
+    As published, the softmax runs over the queries instead of the keys: the weights that a position gives to all
+    others sum to one, not those that it receives.
     """
 
     def __init__(self, width: int, hidden: int) -> None:
@@ -33,7 +33,7 @@ class NonLocal(nn.Module):
 
 
 class MaskBranch(nn.Module):
-    """Gates in 0..1 from a detour over half size (section 3.2), which takes even sides."""
+    """Gates in 0..1 from a detour through half the size (section 3.2), which needs even sides."""
 
     def __init__(self, width: int, non_local: bool) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class Group(nn.Module):
 class RNAN(nn.Module):
     """Ten groups, the first and the last with non-local attention.
 
-    The image is taken on 0..255 but shifted by a mean on 0..1: the published weights were trained so.
+    The image is on 0..255 but is shifted by a mean on 0..1, as it was when the published weights were trained.
     """
 
     def __init__(self, scale: int = 4, channels: int = 3, width: int = 64, groups: int = 10) -> None:

@@ -11,12 +11,12 @@ from torch.nn import functional as F
 
 from CEM_Demo.ModelZoo.NN.layers import convolution
 
-# Residuals are scaled down before they are added, which steadies the training (ESRGAN, section 3.1).
+# Residuals are scaled down before they are added, which stabilizes the training (ESRGAN, section 3.1).
 RESIDUAL_SCALE = 0.2
 
 
 class DenseBlock(nn.Module):
-    """Five convolutions, each seeing the block's input and all results before its own."""
+    """Five convolutions; each sees the block's input and all earlier results."""
 
     conv5: nn.Conv2d
 
@@ -46,7 +46,7 @@ class ResidualInResidual(nn.Module):
 
 
 class RRDBNet(nn.Module):
-    """23 residual-in-residual dense blocks, then two nearest-neighbour doublings."""
+    """23 residual-in-residual dense blocks, then two nearest-neighbor doublings."""
 
     def __init__(self, channels: int = 3, width: int = 64, growth: int = 32, depth: int = 23) -> None:
         super().__init__()

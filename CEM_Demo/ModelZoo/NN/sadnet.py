@@ -15,7 +15,7 @@ def _activate(x: Tensor) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions with the input on top; a 1 x 1 convolution first where the image enters."""
+    """Two convolutions with the input on top; where the image enters, a 1 x 1 convolution comes first."""
 
     def __init__(self, width: int, in_channels: int | None = None) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class ContextBlock(nn.Module):
 
 
 class OffsetBlock(nn.Module):
-    """Offset features of a scale, built upon those of the next coarser one (section 3.2)."""
+    """Offset features of a scale, built on those of the next coarser scale (section 3.2)."""
 
     def __init__(self, width: int, offset_width: int, refining: bool) -> None:
         super().__init__()
@@ -60,14 +60,14 @@ class OffsetBlock(nn.Module):
     def forward(self, x: Tensor, coarser: Tensor | None = None) -> Tensor:
         offset = _activate(self.offset_conv1(x))
         if coarser is not None:
-            # An offset of one coarse pixel is one of two fine pixels.
+            # An offset of one coarse pixel is an offset of two fine pixels.
             enlarged = 2 * F.interpolate(coarser, scale_factor=2, mode="bilinear", align_corners=False)
             offset = _activate(self.offset_conv2(torch.cat((offset, enlarged), dim=1)))
         return _activate(self.offset_conv3(offset))
 
 
 class DeformableConvolution(nn.Module):
-    """A 3 x 3 modulated deformable convolution that reads its offsets and masks off other features."""
+    """A 3 x 3 modulated deformable convolution that takes its offsets and masks from other features."""
 
     def __init__(self, width: int, offset_width: int, groups: int = 8) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class DeformableConvolution(nn.Module):
         self._start_as_a_plain_convolution()
 
     def _start_as_a_plain_convolution(self) -> None:
-        # No offsets and equal masks at first, as Zhu et al., "Deformable ConvNets v2", section 3.2, advise.
+        # Offsets start at zero and masks are equal, as Zhu et al., "Deformable ConvNets v2", section 3.2, advise.
         nn.init.kaiming_uniform_(self.weight, a=5**0.5)
         nn.init.zeros_(self.conv_offset_mask.weight)
         nn.init.zeros_(self.conv_offset_mask.bias)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from CEM_Demo.ModelZoo.NN.layers import (
     upsampler,
 )
 
-# Larger feature maps (pixels) are cropped to their centre before their covariance is taken.
+# Larger feature maps (pixels) are cropped to their center before their covariance is taken.
 LARGEST_SIDE = 1000
 
 
@@ -26,16 +26,16 @@ def _centre(x: Tensor) -> Tensor:
 
 
 def covariance(x: Tensor) -> Tensor:
-    """Covariance of the channels over the positions, N x C x C."""
+    """Compute the covariance of the channels over the positions, N x C x C."""
     positions = x.flatten(2)
     centred = positions - positions.mean(2, keepdim=True)
     return centred @ centred.transpose(1, 2) / positions.shape[2]
 
 
 def square_root(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """Square roots of positive matrices (N x C x C) by Newton-Schulz iterations (equations 6 to 9).
+    """Compute square roots of positive matrices (N x C x C) by Newton-Schulz iterations (equations 6 to 9).
 
-    The iterations converge near the identity, hence the division by the trace and the compensation for it.
+    The iterations converge only near the identity, so they start after a division by the trace, undone at the end.
     """
     trace = matrix.diagonal(dim1=1, dim2=2).sum(1)[:, None, None]
     identity = torch.eye(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)
@@ -113,7 +113,7 @@ class SAN(nn.Module):
     """20 groups of 10 blocks between two uses of one region non-local module, whose first output every group re-adds.
 
     As published, the second non-local output goes straight to the tail, so the top-level ``conv_last`` is never
-    used; and the image is taken on 0..255 but shifted by a mean on 0..1.
+    used. The image is on 0..255 but is shifted by a mean on 0..1.
     """
 
     def __init__(self, scale: int = 4, channels: int = 3, width: int = 64, groups: int = 20, depth: int = 10) -> None:

@@ -12,7 +12,7 @@ from CEM_Demo.ModelZoo.NN.layers import convolution
 from CEM_Demo.ModelZoo.NN.windows import relative_index, shift_mask, window_attention
 
 HEAD_WIDTH = 32
-SIDE = 8  # of an attention window, in pixels
+SIDE = 8  # side of an attention window, in pixels
 
 
 class Attention(nn.Module):
@@ -53,7 +53,7 @@ class TransformerBlock(nn.Module):
 
 
 class SwinConvBlock(nn.Module):
-    """Swin-conv block: half of the channels convolved, half attended to, and the input on top."""
+    """Swin-conv block: half of the channels are convolved, half are attended to, and the input is added."""
 
     def __init__(self, width: int, shifted: bool) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class SwinConvBlock(nn.Module):
 
 
 class SCUNet(nn.Module):
-    """A U-net of Swin-conv blocks, every second one shifted; its skip connections add.
+    """A U-net of Swin-conv blocks; every second block is shifted, and skip connections add.
 
     Images are extended by repeating the bottom row and right column to multiples of 64, so that the deepest
     level, at an eighth of the size, has whole windows; the result is cropped.

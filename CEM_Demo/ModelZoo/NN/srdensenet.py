@@ -45,7 +45,7 @@ class SRDenseNet(nn.Module):
 
 
 class NarrowingBlock(nn.Module):
-    """Dense layers after one that narrows to ``growth`` channels without keeping its input; the block keeps it."""
+    """Dense layers after a layer that narrows to ``growth`` channels and drops its input; the block keeps the input."""
 
     def __init__(self, in_channels: int, growth: int, depth: int) -> None:
         super().__init__()

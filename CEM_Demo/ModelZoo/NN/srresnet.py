@@ -1,6 +1,6 @@
-"""MSRResNet, the residual network without batch normalisation of Wang et al., ESRGAN, ECCVW 2018.
+"""MSRResNet, the residual network without batch normalization of Wang et al., ESRGAN, ECCVW 2018.
 
-After SRResNet of Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a GAN", CVPR 2017.
+It follows SRResNet of Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a GAN", CVPR 2017.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class ResidualBlock(nn.Module):
 
     @torch.no_grad()
     def _start_small(self) -> None:
-        # Residual branches a tenth of their usual size at first train stably (ESRGAN, section 3.3).
+        # Residual branches that start at a tenth of their usual size train stably (ESRGAN, section 3.3).
         for layer in (self.conv1, self.conv2):
             nn.init.kaiming_normal_(layer.weight).mul_(0.1)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]

@@ -15,25 +15,25 @@ from CEM_Demo.ModelZoo.registry import SizeRequirement
 
 Reconstruction = Literal["sub-pixel", "nearest", "residual"]
 
-# What the published networks add to the logits of pixels that a shifted window must keep apart (not minus infinity).
+# The published networks add this, not minus infinity, to the logits of pixels that a shifted window keeps apart.
 HIDDEN = -100.0
 
 
 def channels_last(features: Tensor) -> Tensor:
-    """B x C x H x W -> B x H x W x C."""
+    """Turn B x C x H x W into B x H x W x C."""
     return features.permute(0, 2, 3, 1)
 
 
 def channels_first(features: Tensor) -> Tensor:
-    """B x H x W x C -> B x C x H x W."""
+    """Turn B x H x W x C into B x C x H x W."""
     return features.permute(0, 3, 1, 2)
 
 
 class SwinBlock(nn.Module):
     """Swin transformer layer (section 3.2); odd blocks shift their windows, on every input size.
 
-    ``attn_mask`` is only carried for the published state dicts: it is the mask of images of ``image_side`` pixels,
-    and the network derives the mask of the image at hand.
+    ``attn_mask`` only exists for the published state dicts: it is the mask of images of ``image_side`` pixels. The
+    network computes the mask of the image at hand.
     """
 
     def __init__(self, width: int, heads: int, side: int, shifted: bool, image_side: int) -> None:
@@ -80,13 +80,13 @@ class ResidualGroup(nn.Module):
 class WindowTransformer(nn.Module):
     """What SwinIR and HAT have in common: convolution, groups of window attention, reconstruction.
 
-    Images are extended by reflection at the bottom and right to whole windows, and cropped after.
+    Images are extended by reflection at the bottom and right to whole windows, and cropped afterwards.
 
     Args:
         side: side of the attention windows, in pixels.
         scale: output side over input side; 4, or 1.
         reconstruction: ``sub-pixel`` for an image made of features alone, by sub-pixel convolution where the
-            scale asks for it; ``nearest`` the same with nearest-neighbour upsampling; ``residual`` for one
+            scale asks for it; ``nearest`` the same with nearest-neighbor upsampling; ``residual`` for one
             convolution whose result is added to the input.
     """
 

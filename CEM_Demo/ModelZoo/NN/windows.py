@@ -1,6 +1,6 @@
 """Attention within windows of an image: Liu et al., "Swin Transformer", ICCV 2021, section 3.2.
 
-Features are B x H x W x C throughout, H and W multiples of the window's side; a window's pixels are read row by row.
+Features are always B x H x W x C, with H and W multiples of the window's side; pixels of a window go row by row.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def merge(windows: Tensor, side: int, height: int, width: int) -> Tensor:
 
 
 def overlapping_windows(features: Tensor, side: int, margin: int) -> Tensor:
-    """The windows of :func:`partition`, each seen with ``margin`` pixels around it; zeros beyond the border."""
+    """Cut out the windows of :func:`partition` with ``margin`` pixels around each; zeros lie beyond the border."""
     wide = side + 2 * margin
     padded = F.pad(features, (0, 0, margin, margin, margin, margin))
     tiles = padded.unfold(1, wide, side).unfold(2, wide, side)  # B x rows x columns x C x wide x wide
@@ -35,15 +35,15 @@ def overlapping_windows(features: Tensor, side: int, margin: int) -> Tensor:
 
 
 def split_heads(windows: Tensor, heads: int) -> Tensor:
-    """B x windows x pixels x C -> (B windows) x heads x pixels x C / heads."""
+    """Turn B x windows x pixels x C into (B windows) x heads x pixels x C / heads."""
     return windows.unflatten(-1, (heads, -1)).transpose(2, 3).flatten(0, 1)
 
 
 def attend(queries: Tensor, keys: Tensor, values: Tensor, heads: int, bias: Tensor) -> Tensor:
-    """Multi-head attention of each window's queries to the keys of the same window.
+    """Let each window's queries attend to the keys of the same window, with several heads.
 
     Args:
-        queries: B x windows x pixels x C; so are ``keys`` and ``values``, of as many pixels as they have.
+        queries: B x windows x pixels x C; ``keys`` and ``values`` have the same form, but may have more pixels.
         bias: added to the scaled logits; heads x pixels x key pixels for every window, or one such array for
             each: (B windows) x heads x pixels x key pixels.
 
@@ -57,10 +57,10 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, heads: int, bias: Tens
 
 
 def shift_mask(height: int, width: int, side: int, hidden: float, like: Tensor | None = None) -> Tensor:
-    """What to add to the logits of windows shifted by half their side: windows x side² x side².
+    """Make what is added to the logits of windows shifted by half their side: windows x side² x side².
 
     Shifting is rolling, which brings the top rows below the bottom ones, and the left columns to the right.
-    Pairs of pixels that only meet in a window for this reason get ``hidden``, the others 0.
+    Pairs of pixels that meet in a window only for this reason get ``hidden``, the others 0.
 
     Args:
         like: a tensor whose dtype and device the mask takes.
@@ -75,7 +75,7 @@ def shift_mask(height: int, width: int, side: int, hidden: float, like: Tensor |
 
 
 def relative_index(side: int) -> Tensor:
-    """Row of the (2 side - 1)² position table for each query (first axis) and key of a window."""
+    """Find the row of the (2 side - 1)² position table for each query (first axis) and key of a window."""
     row, column = torch.meshgrid(torch.arange(side), torch.arange(side), indexing="ij")
     rows = row.flatten()[:, None] - row.flatten() + side - 1
     columns = column.flatten()[:, None] - column.flatten() + side - 1
@@ -83,7 +83,7 @@ def relative_index(side: int) -> Tensor:
 
 
 def window_attention(projections: Tensor, side: int, heads: int, bias: Tensor, mask: Tensor | None) -> Tensor:
-    """Self-attention in windows, which are shifted by half their side where there is a ``mask``.
+    """Attend within windows, which are shifted by half their side if there is a ``mask``.
 
     Args:
         projections: queries, keys and values, B x H x W x 3C.
@@ -106,7 +106,7 @@ def position_table(rows: int, heads: int) -> nn.Parameter:
 
 
 def position_bias(table: Tensor, index: Tensor) -> Tensor:
-    """The bias of each head, query and key, out of a table by relative position."""
+    """Look up the bias of each head, query and key in a table of relative positions."""
     return table[index].permute(2, 0, 1)
 
 
@@ -115,7 +115,7 @@ class WindowAttention(nn.Module):
 
     Args:
         index: rows of the table, from :func:`relative_index`.
-        stores_index: whether the published state dict has the index here.
+        stores_index: whether the published state dict holds the index here.
     """
 
     relative_position_index: Tensor

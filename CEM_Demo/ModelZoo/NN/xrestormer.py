@@ -12,26 +12,26 @@ from CEM_Demo.ModelZoo.NN.layers import convolution
 from CEM_Demo.ModelZoo.NN.restormer import ChannelNorm, GatedFeedForward, TransformerUNet, TransposedAttention
 from CEM_Demo.ModelZoo.NN.windows import attend, merge, overlapping_windows, partition, split_heads
 
-HEAD_WIDTH = 16  # of spatial attention
-SIDE, MARGIN = 8, 2  # of a window of queries, and what its keys extend beyond it, in pixels
+HEAD_WIDTH = 16  # channels of a head of spatial attention
+SIDE, MARGIN = 8, 2  # side of a window of queries, and how far its keys extend beyond it, in pixels
 WIDE = SIDE + 2 * MARGIN
 
 
 class RelativePosition(nn.Module):
-    """Logits of the (scaled) query and a learned vector for each number of rows, and of columns, to the key."""
+    """Logits of the (scaled) query and a learned vector for each distance in rows and in columns to the key."""
 
     offset: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        # As published: long enough for queries all over the keys' window, so some vectors are never used.
+        # As published, the tables suit queries all over the keys' window, so some vectors are never used.
         self.rel_height = nn.Parameter(torch.randn(2 * WIDE - 1, HEAD_WIDTH) * HEAD_WIDTH**-0.5)
         self.rel_width = nn.Parameter(torch.randn(2 * WIDE - 1, HEAD_WIDTH) * HEAD_WIDTH**-0.5)
         offset = torch.arange(WIDE) - torch.arange(SIDE)[:, None] + WIDE - 1
         self.register_buffer("offset", offset, persistent=False)
 
     def forward(self, queries: Tensor) -> Tensor:
-        """Windows x heads x SIDE² x channels -> windows x heads x SIDE² x WIDE²."""
+        """Turn windows x heads x SIDE² x channels into windows x heads x SIDE² x WIDE²."""
         grid = queries.unflatten(2, (SIDE, SIDE))
         rows = torch.einsum("nhyxc,yjc->nhyxj", grid, self.rel_height[self.offset])
         columns = torch.einsum("nhyxc,xic->nhyxi", grid, self.rel_width[self.offset])
