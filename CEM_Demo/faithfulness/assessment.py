@@ -82,7 +82,7 @@ class Faithfulness(BaseModel):
             return "nothing helps"
         if self.deletion.advantage(RANDOM).low <= 0:
             return "not faithful"
-        return "faithful" if self.deletion.advantage(NEAREST).low > 0 else "no better than nearest first"
+        return "faithful" if self.deletion.advantage(NEAREST).low > 0 else "not told from nearest first"
 
     @property
     def sentence(self) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from CEM_Demo.inference.choice import reached_blocks
 from CEM_Demo.method.intervention import Pasted, join
 from CEM_Demo.method.metric import Metric, unrounded_psnr
 from CEM_Demo.method.plan import Plan, make_plan, number_of_name
@@ -129,11 +130,15 @@ def make_joint_experiment(
     """
     grid, (roi,) = experiment.grid, experiment.group.rois
     (untouched,) = experiment.fresh_measurements(experiment.group.inference.baseline(), {}, batch_size)
+    reached = untouched.reached.reshape(-1)
+    if reached.all():
+        # Dense inference knows of no bounds; random blocks that cannot change the ROI would be no rivals.
+        reached = reached_blocks(experiment.network, experiment.scene.degraded, roi, grid.block, experiment.device)
     return JointExperiment(
         experiment=experiment,
         plan=make_plan(seed, image_name, "test", grid.shape, draws, len(experiment.bank)),
         origin=untouched.origin,
-        reached=untouched.reached.reshape(-1),
+        reached=reached,
         roi=grid.overlaps(roi).reshape(-1),
         batch_size=batch_size,
         entropy=(seed, number_of_name(image_name)),

@@ -110,6 +110,19 @@ def predict_cost(net: nn.Module, degraded: UInt8Image, roi: ROI, block: int, dev
         return None
 
 
+def reached_blocks(
+    net: nn.Module, degraded: UInt8Image, roi: ROI, block: int, device: torch.device
+) -> NDArray[np.bool_]:
+    """For the blocks of an image, row by row, whether they can change the ROI, whatever inference restores it.
+
+    All are taken to reach it where torch.export cannot flatten the network.
+    """
+    try:
+        return IncrementalInference(net, degraded, roi, block, device).reached_blocks
+    except InputError:
+        return np.ones(-(-degraded.shape[0] // block) * -(-degraded.shape[1] // block), dtype=bool)
+
+
 def _check_memory(cones: Sequence[Shared], name: str, device: torch.device) -> None:
     """Raise InputError if the inferences need more memory than there is."""
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_bytes()
