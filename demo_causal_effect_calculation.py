@@ -8,7 +8,7 @@ import sys
 from CEM_Demo.attribution.blur_path import steps_that_change
 from CEM_Demo.command_line import make_parser, run_script
 from CEM_Demo.config.schema import Config
-from CEM_Demo.inference.reach import Cost
+from CEM_Demo.inference.roi_graph import Cost
 from CEM_Demo.results.paths import report_path
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.forecast import Forecast, forecast

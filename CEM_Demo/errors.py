@@ -15,7 +15,7 @@ class InputError(ValueError):
 
 
 @contextmanager
-def about(what: str) -> Iterator[None]:
+def naming(what: str) -> Iterator[None]:
     """Put ``what`` before the message of every InputError, to say what it is about.
 
     Raises:

@@ -45,7 +45,7 @@ class ROI:
         rows = slice(self.top - other.top, self.bottom - other.top)
         return rows, slice(self.left - other.left, self.right - other.left)
 
-    def around(self, other: ROI) -> ROI:
+    def hull_with(self, other: ROI) -> ROI:
         """Give the smallest ROI that holds both."""
         left, top = min(self.left, other.left), min(self.top, other.top)
         return ROI(left, top, max(self.right, other.right) - left, max(self.bottom, other.bottom) - top)

@@ -53,7 +53,7 @@ def load_user_code(code: Path, name: str) -> UserCode:
         raise InputError(f"there is no file {code}")
     _forget_imported()
     known = set(sys.modules)
-    with blaming(code):
+    with user_errors(code):
         module = _import_file(code.resolve())
     folder = code.resolve().parent
     files = {code.resolve(): None} | {file: None for file in _imported_from(folder, set(sys.modules) - known)}
@@ -117,7 +117,7 @@ def _forget_imported() -> None:
 
 
 @contextlib.contextmanager
-def blaming(code: Path, value: Any = None) -> Iterator[None]:
+def user_errors(code: Path, value: Any = None) -> Iterator[None]:
     """Turn an exception of the user's code into one line that names file, line and exception.
 
     Raises:

@@ -146,9 +146,9 @@ def test_a_run_killed_at_any_change_of_the_disk_ends_with_the_same_bytes(
     torch.set_num_threads(1)
     output = tmp_path / "out"
     run = prepare(make_config(tmp_path, settings, sampling="adaptive", load_previous=1, batch_size=40))
-    inferences = inferences_for(run, run.models["Tiny"].load(), run.subjects[0], run.subjects[0].rois)
+    inferences = inferences_for(run, run.models["Tiny"].load(), run.posed_images[0], run.posed_images[0].rois)
     monkeypatch.setattr(conductor, "inferences_for", lambda *_: inferences)
-    scene, network = run.subjects[0].scene, run.models["Tiny"].load()
+    scene, network = run.posed_images[0].scene, run.models["Tiny"].load()
     found = adaptive.error_gradient(network, scene.degraded, scene.ground_truth, ROI_OF_TESTS, run.device)
     # A child that is forked from a process that has used autograd cannot use it.
     monkeypatch.setattr(adaptive, "error_gradient", lambda *_: found)

@@ -647,4 +647,4 @@ def test_scripts_end_with_one_line_and_exit_code_2(tmp_path: Path) -> None:
 
 
 def test_a_valid_run_is_not_refused(tmp_path: Path, settings: Settings) -> None:
-    assert prepare(make_config(tmp_path, settings)).subjects
+    assert prepare(make_config(tmp_path, settings)).posed_images

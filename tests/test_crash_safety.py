@@ -78,7 +78,7 @@ def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 
 def share_inference(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Flatten the network once instead of once for each child."""
-    inferences = inferences_for(run, run.models["Tiny"].load(), run.subjects[0], run.subjects[0].rois)
+    inferences = inferences_for(run, run.models["Tiny"].load(), run.posed_images[0], run.posed_images[0].rois)
     monkeypatch.setattr(conductor, "inferences_for", lambda *_: inferences)
 
 

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import nn
 
 from CEM_Demo.geometry import ROI
-from CEM_Demo.inference import DenseInference, Inference
+from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.inference.incremental import IncrementalInference
+from CEM_Demo.inference.interface import Inference
 from CEM_Demo.method.metric import psnr, squared_errors, to_uint8
 from CEM_Demo.ModelZoo import load_network
 from CEM_Demo.results.paths import result_paths

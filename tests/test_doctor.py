@@ -101,16 +101,16 @@ class Clock:
 @pytest.fixture
 def experiment(tmp_path: Path, settings: dict[str, Any]) -> Iterator[tuple[Experiment, Any]]:
     run = prepare(make_config(tmp_path, settings, inference="incremental"))
-    subject = run.subjects[0]
-    (group,) = inferences_for(run, run.models["Tiny"].load(), subject, subject.rois)
+    posed = run.posed_images[0]
+    (group,) = inferences_for(run, run.models["Tiny"].load(), posed, posed.rois)
     net = run.models["Tiny"].load()
-    yield Experiment(net, group, subject.scene, subject.grid, run.bank, run.device), subject
+    yield Experiment(net, group, posed.scene, posed.grid, run.bank, run.device), posed
 
 
 def test_a_prediction_is_that_of_all_interventions(
     experiment: tuple[Experiment, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, subject = experiment
+    made, posed = experiment
     clock = Clock()
     monkeypatch.setattr(timing, "time", clock)
     restore = IncrementalInference.restore
@@ -120,20 +120,20 @@ def test_a_prediction_is_that_of_all_interventions(
         return restore(self, corners, blocks)
 
     monkeypatch.setattr(IncrementalInference, "restore", timed)
-    duration = predict_seconds(made, *subject.sampling.typical, tol=0.01, batch_size=7, seconds_to_measure=10)
+    duration = predict_seconds(made, *posed.sampling.typical, tol=0.01, batch_size=7, seconds_to_measure=10)
     reached = int(made.group.reached.sum())
     assert 0 < reached < made.group.reached.size
-    assert duration.coarse == pytest.approx(0.001 * reached * subject.sampling.room["coarse"])
-    assert duration.fine_at_most == pytest.approx(0.001 * reached * subject.sampling.room["fine"])
+    assert duration.coarse == pytest.approx(0.001 * reached * posed.sampling.room["coarse"])
+    assert duration.fine_at_most == pytest.approx(0.001 * reached * posed.sampling.room["fine"])
     assert 0 < duration.fine <= duration.fine_at_most
-    none_pass = predict_seconds(made, *subject.sampling.typical, tol=90.0, batch_size=7, seconds_to_measure=10)
+    none_pass = predict_seconds(made, *posed.sampling.typical, tol=90.0, batch_size=7, seconds_to_measure=10)
     assert none_pass.fine == 0 < none_pass.fine_at_most
 
 
 def test_a_slow_network_is_timed_by_one_intervention(
     experiment: tuple[Experiment, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made, subject = experiment
+    made, posed = experiment
     calls = []
     restore = IncrementalInference.restore
 
@@ -143,7 +143,7 @@ def test_a_slow_network_is_timed_by_one_intervention(
         return restore(self, corners, blocks)
 
     monkeypatch.setattr(IncrementalInference, "restore", slow)
-    duration = predict_seconds(made, *subject.sampling.typical, tol=0.01, batch_size=7, seconds_to_measure=0.005)
+    duration = predict_seconds(made, *posed.sampling.typical, tol=0.01, batch_size=7, seconds_to_measure=0.005)
     assert set(calls) == {1} and len(calls) <= 2
     assert duration.fine == duration.fine_at_most > duration.coarse > 0
 

@@ -14,8 +14,7 @@ from PIL import Image
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import read_image
-from CEM_Demo.inference import DenseInference
-from CEM_Demo.inference.dense import paste
+from CEM_Demo.inference.dense import DenseInference, paste
 from CEM_Demo.method.patch_bank import load_bank
 from CEM_Demo.method.plan import make_plan
 from CEM_Demo.ModelZoo import load_network
@@ -98,8 +97,8 @@ def test_no_fine_file_where_no_block_passes_and_no_stale_one(tmp_path: Path, set
 
 
 def test_models_of_an_image_share_their_draws(tmp_path: Path, settings: dict[str, Any]) -> None:
-    first = prepare(make_config(tmp_path, settings)).subjects[0]
-    second = prepare(make_config(tmp_path, settings, Modellist=["Tiny@Base"])).subjects[0]
+    first = prepare(make_config(tmp_path, settings)).posed_images[0]
+    second = prepare(make_config(tmp_path, settings, Modellist=["Tiny@Base"])).posed_images[0]
     assert first.sampling.digest == second.sampling.digest
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from CEM_Demo.geometry import ROI, Grid
 from CEM_Demo.images import read_image
-from CEM_Demo.inference import DenseInference
+from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.method.effect_map import make_effect_map
 from CEM_Demo.method.measurements import Draws
 from CEM_Demo.method.metric import psnr, squared_errors, to_uint8

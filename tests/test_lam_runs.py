@@ -86,7 +86,7 @@ class Flat(Tiny):
 def test_the_map_on_disk_is_that_of_the_network_and_its_input(tmp_path: Path, settings: dict[str, Any]) -> None:
     config = run_both(tmp_path, settings)
     run = prepare(config)
-    scene, grid = run.subjects[0].scene, run.subjects[0].grid
+    scene, grid = run.posed_images[0].scene, run.posed_images[0].grid
     expected = lam(run.models["Tiny"].load(), scene.degraded, ROI_OF_TESTS, 1)
     found = read_lam(paths_of(config))
     assert isinstance(found, StoredLam)
@@ -151,7 +151,7 @@ def test_runs_killed_at_any_change_of_the_disk_end_with_the_same_bytes(
     run = prepare(run_both(tmp_path, settings))
     expected = results(tmp_path / "out")
     # Autograd does not work in forked children, so they get the map from here.
-    found = lam(run.models["Tiny"].load(), run.subjects[0].scene.degraded, ROI_OF_TESTS, 1)
+    found = lam(run.models["Tiny"].load(), run.posed_images[0].scene.degraded, ROI_OF_TESTS, 1)
     monkeypatch.setattr(lam_stage, "lam", lambda *_: found)
     number = 0
     while True:

@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
-from CEM_Demo.inference import DenseInference, choice, incremental
+from CEM_Demo.inference import choice, incremental
+from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.inference.incremental import IncrementalInference
 from CEM_Demo.inference.network_memory import forward_bytes
 from CEM_Demo.inference.process_memory import free_bytes, most_resident_bytes, resident_bytes
-from CEM_Demo.inference.steps import Steps
+from CEM_Demo.inference.window_steps import Steps
 from CEM_Demo.method.plan import make_plan
 from CEM_Demo.ModelZoo import build_network
 from CEM_Demo.run.forecast import forecast
@@ -140,7 +141,7 @@ def test_steps_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(inference, IncrementalInference)
     corners = np.argwhere(np.ones((4, 5))) * 8
     expected = inference.restore(corners, blocks_for(corners))
-    monkeypatch.setattr(incremental, "MOST_STEPS", 3 * len(inference.reach.graph.nodes))
+    monkeypatch.setattr(incremental, "MOST_STEPS", 3 * len(inference.roi_graph.graph.nodes))
     inference._steps.clear()
     found = inference.restore(corners, blocks_for(corners))
     torch.testing.assert_close(found, expected, rtol=0, atol=0)

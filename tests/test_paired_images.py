@@ -136,7 +136,7 @@ def test_inputs_that_sr_makes_give_the_numbers_of_sr(
 
 
 def test_patches_are_pasted_as_they_are(tmp_path: Path, paired: dict[str, Any]) -> None:
-    scene = prepare(make_config(tmp_path, paired)).subjects[0].scene
+    scene = prepare(make_config(tmp_path, paired)).posed_images[0].scene
     patches = np.random.RandomState(0).randint(0, 256, (3, 8, 8, 3)).astype(np.uint8)
     found = scene.degrade_patches(patches, np.zeros((3, 2), int), np.arange(3, dtype=np.uint64))
     np.testing.assert_array_equal(found, patches)
@@ -146,7 +146,7 @@ def test_patches_are_pasted_as_they_are(tmp_path: Path, paired: dict[str, Any]) 
 
 def test_a_degradation_of_ones_own_draws_from_the_plan_alone(tmp_path: Path, paired: dict[str, Any]) -> None:
     paired["degradation"] = f"{tmp_path / 'degrade.py'}:darken"
-    scene = prepare(make_config(tmp_path, paired)).subjects[0].scene
+    scene = prepare(make_config(tmp_path, paired)).posed_images[0].scene
     patches = np.full((3, 8, 8, 3), 200, dtype=np.uint8)
     seeds, corners = np.array([5, 6, 5], np.uint64), np.zeros((3, 2), int)
     found = scene.degrade_patches(patches, corners, seeds)
@@ -298,7 +298,7 @@ def test_inputs_are_found_by_name(
             Image.fromarray(photograph(32, 40)).save(folder / name)
     if expected is None:
         config = make_config(tmp_path, paired, input_path=str(folder))
-        assert prepare(config).subjects[0].scene.degraded.shape == (32, 40, 3)
+        assert prepare(config).posed_images[0].scene.degraded.shape == (32, 40, 3)
     else:
         with pytest.raises(InputError, match=expected):
             make_config(tmp_path, paired, input_path=str(folder))

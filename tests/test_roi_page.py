@@ -160,7 +160,7 @@ def test_a_config_gives_grid_size_crop_and_the_error_of_its_first_network(
     assert len(rows) == 7  # a headline, five boxes, the config's own
     assert rows[-1].split()[:7] == ["config", "w:", "4", "h:", "8", "ROI_size:", "12"]
     assert wrote == f"wrote {tmp_path / 'page.html'}"
-    setting = roi.config_setting(image, read_config(path))
+    setting = roi.image_of_config(image, read_config(path))
     assert setting.image.shape == ((32, 40, 3) if sr == 4 else (33, 43, 3))
     assert (setting.side, setting.block) == (12, 4)
     assert setting.restored is not None and setting.restored.shape == setting.image.shape
@@ -168,9 +168,9 @@ def test_a_config_gives_grid_size_crop_and_the_error_of_its_first_network(
 
 def test_figures_are_those_of_a_run(tmp_path: Path, settings: dict[str, Any]) -> None:
     config = make_config(tmp_path, settings)
-    setting = roi.config_setting(config.image_path("photo_1.png"), config)
+    setting = roi.image_of_config(config.image_path("photo_1.png"), config)
     subject_run = prepare(config)
-    scene = subject_run.subjects[0].scene
+    scene = subject_run.posed_images[0].scene
     net = subject_run.models["Tiny"].load()
     output = DenseInference(net, scene.degraded, ROI_OF_TESTS, torch.device("cpu")).baseline()
     assert setting.task is not None and setting.restored is not None

@@ -136,7 +136,7 @@ def test_near_rois_share_a_cone_and_far_ones_do_not() -> None:
             np.testing.assert_array_equal(reached, alone.inference.reaches(corners))
     dense = choose_inference(net, image, [near, far], 8, CPU, "dense")
     assert [type(shared.inference) for shared in dense] == [DenseInference]
-    assert dense[0].around == ROI(24, 24, 120, 124)
+    assert dense[0].hull == ROI(24, 24, 120, 124)
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,7 @@ def test_config_knows_every_kind_of_rain() -> None:
 def test_every_scale_runs_from_config_to_effects(tmp_path: Path, settings: dict[str, Any], scale: int) -> None:
     changes = {"task": "SR", "sr": scale, "mask_block_size": 2 * scale, "coarse_num": 1, "fine_num": 1}
     run = prepare(make_config(tmp_path, settings, **changes))
-    scene = run.subjects[0].scene
+    scene = run.posed_images[0].scene
     assert scene.degraded.shape == (32 // scale, 40 // scale, 3)
     whole = photograph(32, 40)[: 32 // scale * scale, : 40 // scale * scale]
     expected = Image.fromarray(whole).resize((40 // scale, 32 // scale), Image.Resampling.BICUBIC)

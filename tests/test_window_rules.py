@@ -13,24 +13,24 @@ from torch.nn import functional as F
 from CEM_Demo.inference.graph import export_graph
 from CEM_Demo.inference.operators import rules_of
 from CEM_Demo.inference.sliding import phase_kernels
-from CEM_Demo.inference.windows import Box, block_windows, common, hull, no_windows, one_window, whole
+from CEM_Demo.inference.windows import Window, block_windows, common, hull, no_windows, one_window, whole
 
 CPU = torch.device("cpu")
 
 
 def test_hull_ignores_empty_windows() -> None:
-    box = Box(2, 5, 7, 9)
+    box = Window(2, 5, 7, 9)
     assert hull((one_window(box), no_windows(1))).box(0) == box
-    assert hull((one_window(box), one_window(Box(0, 1, 8, 12)))).box(0) == Box(0, 5, 7, 12)
+    assert hull((one_window(box), one_window(Window(0, 1, 8, 12)))).box(0) == Window(0, 5, 7, 12)
     assert not hull((no_windows(2), no_windows(2))).filled.any()
 
 
 def test_windows_are_cut_at_the_border() -> None:
     blocks = block_windows(np.array([[0, 0], [8, 16], [8, 24]]), (8, 8), (12, 20))
-    assert [blocks.box(0), blocks.box(1)] == [Box(0, 8, 0, 8), Box(8, 12, 16, 20)]
+    assert [blocks.box(0), blocks.box(1)] == [Window(0, 8, 0, 8), Window(8, 12, 16, 20)]
     assert blocks.filled.tolist() == [True, True, False]
     assert blocks.areas.tolist() == [64, 16, 0]
-    assert common(blocks, one_window(Box(4, 10, 0, 17))).areas.tolist() == [32, 2, 0]
+    assert common(blocks, one_window(Window(4, 10, 0, 17))).areas.tolist() == [32, 2, 0]
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -91,12 +91,12 @@ def test_rules_bound_what_an_operator_reads(layer: nn.Module) -> None:
     for row, column in np.random.default_rng(0).integers(0, output_size, (12, 2)).tolist():
         (gradient,) = torch.autograd.grad(restored[row, column], image, retain_graph=True)
         read = torch.nonzero(gradient[0].abs().sum(0))
-        window = rule.needs(0, one_window(Box(row, row + 1, column, column + 1)))
+        window = rule.needs(0, one_window(Window(row, row + 1, column, column + 1)))
         assert window is not None
         top, bottom, left, right = window.box(0)
         for source_row, source_column in read.tolist():
             assert top <= source_row < bottom and left <= source_column < right
-            changed = rule.changes(0, one_window(Box(source_row, source_row + 1, source_column, source_column + 1)))
+            changed = rule.changes(0, one_window(Window(source_row, source_row + 1, source_column, source_column + 1)))
             top_changed, bottom_changed, left_changed, right_changed = changed.within(output_size).box(0)
             assert top_changed <= row < bottom_changed and left_changed <= column < right_changed
 

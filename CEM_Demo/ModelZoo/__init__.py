@@ -10,6 +10,8 @@ Every network maps N x 3 x H x W in 0..1 (float32 RGB) to N x 3 x sH x sW, s bei
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import nn
 
 from CEM_Demo.errors import InputError
@@ -43,12 +45,18 @@ __all__ = [
 
 register(ENTRIES)
 
-NN_LIST = [entry.name for entry in entries() if not is_numbered(entry.name)]
-MODEL_LIST = {
-    entry.name: {training: checkpoint.file for training, checkpoint in entry.checkpoints.items()}
-    for entry in entries()
-    if entry.checkpoints
-}
+
+def __getattr__(name: str) -> Any:
+    """Give the published lists as they are now: models may have been registered since the last look."""
+    if name == "NN_LIST":
+        return [entry.name for entry in entries() if not is_numbered(entry.name)]
+    if name == "MODEL_LIST":
+        return {
+            entry.name: {training: checkpoint.file for training, checkpoint in entry.checkpoints.items()}
+            for entry in entries()
+            if entry.checkpoints
+        }
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def split_name(model_loading_name: str) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from CEM_Demo.ModelZoo import MODEL_DIR, Entry, build_network, entries
 from CEM_Demo.ModelZoo.registry import TASKS
 from CEM_Demo.networks.loading import describe_file
 
-HEADER = ("name", "task", "parameters", "reach", "published checkpoint", "present", "bundled")
+HEADER = ("name", "task", "parameters", "reach", "published checkpoint", "present", "bundled", "paper")
 
 
 def row(entry: Entry) -> tuple[str, ...]:
@@ -31,6 +31,7 @@ def row(entry: Entry) -> tuple[str, ...]:
         published.file if published else "",
         "yes" if "Base" in present else "",
         ", ".join(f"{entry.name}@{name}" for name in sorted(present - {"Base"})),
+        entry.paper,
     )
 
 

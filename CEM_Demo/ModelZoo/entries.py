@@ -63,7 +63,9 @@ def base(file: str, demo: str | None = None) -> dict[str, Checkpoint]:
 EVEN = SizeRequirement(2, 2)
 
 
-def single(name: str, task: str, build: Callable[..., nn.Module], paper: str, file: str | None, **facts: Any) -> Entry:
+def one_task(
+    name: str, task: str, build: Callable[..., nn.Module], paper: str, file: str | None, **facts: Any
+) -> Entry:
     """Describe a model of one task, whose published weights, if any, are ``file``."""
     return Entry(name, (task,), build, paper, base(file) if file else {}, **facts)
 
@@ -169,14 +171,14 @@ def xrestormer(name: str, task: str, file: str, scale: int = 1) -> Entry:
 FSRCNN_WEIGHTS = replace(base("FSRCNN-16-6_15000.pth")["Base"], arguments={"width": 16, "depth": 6})
 
 ENTRIES = [
-    single("SRCNN", "SR", SRCNN, papers.SRCNN, "SRCNN_15000.pth", takes_channels=True, reach=4),
+    one_task("SRCNN", "SR", SRCNN, papers.SRCNN, "SRCNN_15000.pth", takes_channels=True, reach=4),
     fsrcnn("FSRCNN", 12, 4, checkpoints={"Base": FSRCNN_WEIGHTS}),
     *(fsrcnn(f"FSRCNN-{width}-6", width, 6) for width in (16, 32, 48, 64, 80, 96, 112, 128)),
     *(fsrcnn(f"FSRCNN-48-{depth}", 48, depth) for depth in (2, 4, 8, 10, 12, 14, 16)),
     Entry("ESPCN", ("SR",), ESPCN, papers.ESPCN, takes_channels=True, numbered=("width", "depth"), reach=35),
-    single("DRRN", "SR", DRRN, papers.DRRN, None, takes_channels=True, reach=15),
-    single("LapSRN", "SR", LapSRN, papers.LAPSRN, "LapSRN_15000.pth", scale=4, takes_channels=True, reach=17),
-    single(
+    one_task("DRRN", "SR", DRRN, papers.DRRN, None, takes_channels=True, reach=15),
+    one_task("LapSRN", "SR", LapSRN, papers.LAPSRN, "LapSRN_15000.pth", scale=4, takes_channels=True, reach=17),
+    one_task(
         "SRDenseNet",
         "SR",
         SRDenseNet,
@@ -186,17 +188,17 @@ ENTRIES = [
         takes_channels=True,
         reach=66,
     ),
-    single("SRDenseNet17", "SR", SRDenseNet17, papers.SRDENSENET, None, scale=4, reach=66),
-    single("DDBPN", "SR", DDBPN, papers.DBPN, "DBPN_x4_new.pth", scale=4, reach=21),
-    single("CARN", "SR", CARN, papers.CARN, "CARN_7400.pth", reach=21),
-    single("IMDN", "SR", IMDN, papers.IMDN, "IMDN_x4_new.pth", scale=4),
-    single("MSRN", "SR", MSRN, papers.MSRN, "MSRN_x4.pt", takes_channels=True, reach=36),
+    one_task("SRDenseNet17", "SR", SRDenseNet17, papers.SRDENSENET, None, scale=4, reach=66),
+    one_task("DDBPN", "SR", DDBPN, papers.DBPN, "DBPN_x4_new.pth", scale=4, reach=21),
+    one_task("CARN", "SR", CARN, papers.CARN, "CARN_7400.pth", reach=21),
+    one_task("IMDN", "SR", IMDN, papers.IMDN, "IMDN_x4_new.pth", scale=4),
+    one_task("MSRN", "SR", MSRN, papers.MSRN, "MSRN_x4.pt", takes_channels=True, reach=36),
     edsr("EDSR", 64, 16, demo="EDSR"),
     *(edsr(f"EDSR-64-{depth}", 64, depth) for depth in (10, 12, 14, 16, 18, 20, 22, 24)),
     *(edsr(f"EDSR-{width}-16", width, 16) for width in (32, 96, 128, 160, 192, 224, 256)),
     srresnet("SRResNet", ("SR",), "MSRResNet_net_g_1000000.pth", scale=4, demo="SRResNet"),
     srresnet("MSRGAN", ("SR",), "MSRGAN_net_g_400000.pth", scale=4),
-    single("RCAN", "SR", RCAN, papers.RCAN, "RCAN.pt", takes_channels=True),
+    one_task("RCAN", "SR", RCAN, papers.RCAN, "RCAN.pt", takes_channels=True),
     rcan("RCAN_half_ca", ("SR",), "RCAN_half.pth", gated=5),
     rcan("RCAN_no_ca", ("SR",), "RCAN_noCA.pth", reach=414, gated=0),
     rcan("RCAN_pooling4", ("SR",), "RCAN_pooling4.pth", minimum=4, window=4),
@@ -206,12 +208,12 @@ ENTRIES = [
     rcan("RCAN_DN", ("DN",), "RCAN_DN.pth", scale=1),
     rcan("RCAN_DR", ("DR",), "RCAN_DR.pth", scale=1),
     rcan("RCAN_mix", TASKS, "mix_RCAN.pth", scale=1, depth=16),
-    single("DRLN", "SR", DRLN, papers.DRLN, "DRLN_BIX4.pt", scale=4),
-    single("SAN", "SR", SAN, papers.SAN, "SAN_BI4X.pt", takes_channels=True, size=SizeRequirement(minimum=4)),
-    single("RNAN", "SR", RNAN, papers.RNAN, "RNAN_SR_F64G10P48BIX4.pt", takes_channels=True, size=EVEN),
-    single("CSNLN", "SR", CSNLN, papers.CSNLN, "CSNLN_x4.pt", scale=4, takes_channels=True, size=EVEN),
-    single("PAN", "SR", PAN, papers.PAN, "PANx4_DF2K.pth", scale=4, reach=36),
-    single("RFDN", "SR", RFDN, papers.RFDN, "RFDN_AIM.pth", scale=4, size=SizeRequirement(minimum=15), reach=128),
+    one_task("DRLN", "SR", DRLN, papers.DRLN, "DRLN_BIX4.pt", scale=4),
+    one_task("SAN", "SR", SAN, papers.SAN, "SAN_BI4X.pt", takes_channels=True, size=SizeRequirement(minimum=4)),
+    one_task("RNAN", "SR", RNAN, papers.RNAN, "RNAN_SR_F64G10P48BIX4.pt", takes_channels=True, size=EVEN),
+    one_task("CSNLN", "SR", CSNLN, papers.CSNLN, "CSNLN_x4.pt", scale=4, takes_channels=True, size=EVEN),
+    one_task("PAN", "SR", PAN, papers.PAN, "PANx4_DF2K.pth", scale=4, reach=36),
+    one_task("RFDN", "SR", RFDN, papers.RFDN, "RFDN_AIM.pth", scale=4, size=SizeRequirement(minimum=15), reach=128),
     rrdbnet("RRDBNet", papers.ESRGAN, "RealESRGAN_x4plus.pth"),
     rrdbnet("RealESRGAN", papers.REALESRGAN, "RealESRGAN_x4plus.pth"),
     rrdbnet("RealESRNet", papers.REALESRGAN, "RealESRNet_x4plus.pth"),
@@ -249,17 +251,17 @@ ENTRIES = [
     xrestormer("XRestormer_DN", "DN", "xrestormer_denoise_300k.pth"),
     xrestormer("XRestormer_DR", "DR", "xrestormer_derain.pth"),
     Entry("DnCNN", ("DN",), DnCNN, papers.DNCNN, base("dncnn_color_blind.pth", "DnCNN"), scale=1, reach=20),
-    single("IRCNN", "DN", IRCNN, papers.IRCNN, "ircnn_color.pth", scale=1, reach=16),
+    one_task("IRCNN", "DN", IRCNN, papers.IRCNN, "ircnn_color.pth", scale=1, reach=16),
     Entry("FFDNet", ("DN",), FFDNet, papers.FFDNET, base("ffdnet_color.pth"), scale=1, reach=25),
-    single("DRUNet", "DN", DRUNet, papers.DRUNET, "drunet_color.pth", scale=1, size=SizeRequirement(8, 8), reach=185),
-    single("RIDNet", "DN", RIDNet, papers.RIDNET, "ridnet.pt", scale=1),
+    one_task("DRUNet", "DN", DRUNet, papers.DRUNET, "drunet_color.pth", scale=1, size=SizeRequirement(8, 8), reach=185),
+    one_task("RIDNet", "DN", RIDNet, papers.RIDNET, "ridnet.pt", scale=1),
     # The learned offsets have no bound, so neither has the reach.
-    single("SADNet", "DN", SADNet, papers.SADNET, "sadnet_color_50.pth", scale=1, size=SizeRequirement(8, 8)),
-    single(
+    one_task("SADNet", "DN", SADNet, papers.SADNET, "sadnet_color_50.pth", scale=1, size=SizeRequirement(8, 8)),
+    one_task(
         "MIRNetV2", "DN", MIRNetV2, papers.MIRNET, "MIRNetv2_real_denoising.pth", scale=1, size=SizeRequirement(4, 4)
     ),
-    single("MPRNet", "DN", MPRNet, papers.MPRNET, "MPRNet_model.pth", scale=1, size=SizeRequirement(8, 8)),
-    single(
+    one_task("MPRNet", "DN", MPRNet, papers.MPRNET, "MPRNet_model.pth", scale=1, size=SizeRequirement(8, 8)),
+    one_task(
         "MPRNet_DR",
         "DR",
         MPRNet,
@@ -269,6 +271,6 @@ ENTRIES = [
         scale=1,
         size=SizeRequirement(8, 8),
     ),
-    single("HINet", "DR", HINet, papers.HINET, "HINet-Rain13k.pth", scale=1, size=SizeRequirement(16, 32)),
+    one_task("HINet", "DR", HINet, papers.HINET, "HINet-Rain13k.pth", scale=1, size=SizeRequirement(16, 32)),
     Entry("PReNet", ("DR",), PReNet, papers.PRENET, base("PReNet6.pth", "PReNet"), scale=1, reach=78),
 ]

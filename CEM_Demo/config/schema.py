@@ -45,7 +45,7 @@ from CEM_Demo.tasks.degradation import Degradation, RainKind, TaskName
 from CEM_Demo.wording import did_you_mean
 
 
-class Box(BaseModel):
+class ConfigBox(BaseModel):
     """A rectangle in full-resolution pixels."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -57,8 +57,8 @@ class Box(BaseModel):
 
 
 # The tag keeps pydantic's complaints to the form that was meant.
-Boxes = Annotated[
-    Annotated[list[Box], Tag("list")] | Annotated[dict[str, list[Box]], Tag("mapping")],
+ConfigBoxes = Annotated[
+    Annotated[list[ConfigBox], Tag("list")] | Annotated[dict[str, list[ConfigBox]], Tag("mapping")],
     Discriminator(lambda value: "mapping" if isinstance(value, dict) else "list"),
 ]
 
@@ -105,7 +105,7 @@ class Config(BaseModel):
     w: NotNegative | None = Field(default=None, description="column of the ROI's left edge, in full-resolution pixels")
     h: NotNegative | None = Field(default=None, description="row of the ROI's top edge, in full-resolution pixels")
     ROI_size: Positive | None = Field(default=None, description="side of the square ROI, in full-resolution pixels")
-    rois: Boxes | None = Field(
+    rois: ConfigBoxes | None = Field(
         default=None,
         description="instead of w, h, ROI_size: a list of boxes {left, top, width, height} for all images, "
         "or such a list for each image",

@@ -35,7 +35,7 @@ from CEM_Demo.results.manifest import read_manifest
 from CEM_Demo.results.paths import ResultPaths, faithfulness_path, result_paths
 from CEM_Demo.results.provenance import differences, digest_of, of_config, versions
 from CEM_Demo.run.experiment import Experiment
-from CEM_Demo.run.preparation import Run, Subject, batch_size_for, inferences_for, prepare
+from CEM_Demo.run.preparation import PosedImage, Run, batch_size_for, inferences_for, prepare
 
 log = logging.getLogger(__name__)
 
@@ -66,17 +66,17 @@ class Pair:
 
     run: Run
     model: Model
-    subject: Subject
+    posed: PosedImage
     panel: Panel
     extras: Extras
 
     @property
     def paths(self) -> ResultPaths:
-        return result_paths(self.run.config, self.panel.model, self.subject.name, self.panel.roi)
+        return result_paths(self.run.config, self.panel.model, self.posed.name, self.panel.roi)
 
     @property
     def image(self) -> str:
-        return image_with_rois(self.subject.name, [self.panel.roi], of=len(self.subject.rois))
+        return image_with_rois(self.posed.name, [self.panel.roi], of=len(self.posed.rois))
 
     @property
     def title(self) -> str:
@@ -88,7 +88,7 @@ class Pair:
 
     @cached_property
     def decides_the_map(self) -> dict[str, Any]:
-        return {**of_config(self.run.config, self.panel.roi), **self.subject.provenance, **self.model.provenance()}
+        return {**of_config(self.run.config, self.panel.roi), **self.posed.provenance, **self.model.provenance()}
 
     @cached_property
     def provenance(self) -> dict[str, Any]:
@@ -118,10 +118,10 @@ def assess_maps(config: Config, extras: Extras = NO_EXTRAS) -> None:
     """
     run = prepare(config)
     pairs = [
-        _finished(run, model, subject, panel, extras)
+        _finished(run, model, posed, panel, extras)
         for label, model in run.models.items()
-        for subject in run.subjects
-        for (panel,) in read_panels(config, [subject.name], [label])
+        for posed in run.posed_images
+        for (panel,) in read_panels(config, [posed.name], [label])
     ]
     rows = {}
     for _, of_model in groupby(pairs, lambda pair: pair.panel.model):
@@ -136,13 +136,13 @@ def assess_maps(config: Config, extras: Extras = NO_EXTRAS) -> None:
     _write_table(config, pairs[0].paths, rows)
 
 
-def _finished(run: Run, model: Model, subject: Subject, panel: Panel, extras: Extras) -> Pair:
+def _finished(run: Run, model: Model, posed: PosedImage, panel: Panel, extras: Extras) -> Pair:
     """Check that a map is of the image, the bank and the network that there are now.
 
     Raises:
         InputError: it is not.
     """
-    pair = Pair(run, model, subject, panel, extras)
+    pair = Pair(run, model, posed, panel, extras)
     manifest = read_manifest(pair.paths)
     if manifest is not None:
         asked = pair.decides_the_map
@@ -184,20 +184,20 @@ def _assess(pair: Pair, net: nn.Module) -> Faithfulness:
 
 
 def _joint_experiment(pair: Pair, net: nn.Module) -> JointExperiment:
-    run, subject = pair.run, pair.subject
+    run, posed = pair.run, pair.posed
     manifest = read_manifest(pair.paths)
-    (group,) = inferences_for(run, net, subject, [pair.panel.roi], manifest.inference if manifest else None)
-    experiment = Experiment(net, group, subject.scene, subject.grid, run.bank, run.device)
+    (group,) = inferences_for(run, net, posed, [pair.panel.roi], manifest.inference if manifest else None)
+    experiment = Experiment(net, group, posed.scene, posed.grid, run.bank, run.device)
     batch_size = batch_size_for(run, pair.panel.model, group.inference)
-    return make_joint_experiment(experiment, run.config.seed, subject.name, batch_size, pair.design.test_num)
+    return make_joint_experiment(experiment, run.config.seed, posed.name, batch_size, pair.design.test_num)
 
 
 def _lam_sums(pair: Pair, net: nn.Module) -> NDArray[np.float64]:
     """The block sums of the Local Attribution Map of the ROI, rows x columns."""
     from CEM_Demo.attribution import block_sums, lam
 
-    attribution = lam(net, pair.subject.scene.degraded, pair.panel.roi, pair.subject.scene.scale, pair.run.device)
-    return block_sums(attribution.map, pair.subject.grid)
+    attribution = lam(net, pair.posed.scene.degraded, pair.panel.roi, pair.posed.scene.scale, pair.run.device)
+    return block_sums(attribution.map, pair.posed.grid)
 
 
 def _write_table(config: Config, paths: ResultPaths, rows: Mapping[tuple[str, str], Mapping[str, str]]) -> None:

@@ -12,97 +12,99 @@ from torch import Tensor
 
 from CEM_Demo.inference.graph import Node
 from CEM_Demo.inference.network_memory import Halving
-from CEM_Demo.inference.reach import Reach, seen_from
+from CEM_Demo.inference.roi_graph import RoiGraph, from_another_roi
 from CEM_Demo.inference.rules import channels_last
-from CEM_Demo.inference.steps import Values, compile_steps
-from CEM_Demo.inference.windows import Box
+from CEM_Demo.inference.window_steps import Values, compile_steps
+from CEM_Demo.inference.windows import Window
 
 
-def run_whole(reach: Reach, image: Tensor) -> tuple[Tensor, Values]:
+def run_whole(roi_graph: RoiGraph, image: Tensor) -> tuple[Tensor, Values]:
     """Run the graph on an image; give the output, and for each node what is kept of its value.
 
     Args:
         image: 1 x 3 x H x W float32.
     """
-    nodes = reach.graph.nodes
+    nodes = roi_graph.graph.nodes
     last_use = {source: number for number, node in enumerate(nodes) for source in node.inputs}
     values: Values = [node.constant for node in nodes]
     kept: Values = [node.constant for node in nodes]
-    for number, (node, box) in enumerate(zip(nodes, reach.kept, strict=True)):
-        if number == reach.graph.image:
+    for number, (node, box) in enumerate(zip(nodes, roi_graph.kept, strict=True)):
+        if number == roi_graph.graph.image:
             values[number] = image
         elif node.constant is None:
             values[number] = node.compute([values[source] for source in node.inputs])
         if box is not None and node.constant is None:
             kept[number] = _windowed(values[number], _everything(node), box) if node.is_map else values[number]
         for source in {*node.inputs, number}:
-            if last_use.get(source, -1) <= number and source != reach.graph.output:
+            if last_use.get(source, -1) <= number and source != roi_graph.graph.output:
                 values[source] = None
-    return values[reach.graph.output], kept
+    return values[roi_graph.graph.output], kept
 
 
-def run_in_strips(reach: Reach, image: Tensor, halving: Halving) -> tuple[Tensor, Values]:
+def run_in_strips(roi_graph: RoiGraph, image: Tensor, halving: Halving) -> tuple[Tensor, Values]:
     """Do what :func:`run_whole` does, to rounding, in strips of as many rows of the output as ``halving`` allows.
 
-    This works only for networks that have a rule for every operator, see :attr:`Reach.is_local`.
+    This works only for networks that have a rule for every operator, see :attr:`RoiGraph.is_local`.
     """
-    graph = reach.graph
+    graph = roi_graph.graph
     kept: Values = [node.constant for node in graph.nodes]
-    box = reach.kept[graph.image]
+    box = roi_graph.kept[graph.image]
     if box is not None:
         kept[graph.image] = _windowed(image, _everything(graph.nodes[graph.image]), box)
 
     def keep(number: int, value: Tensor) -> None:
-        box = reach.kept[number]
+        box = roi_graph.kept[number]
         if box is not None:
-            kept[number] = _windowed(value, reach.needed[number].box(0), box)
+            kept[number] = _windowed(value, roi_graph.needed[number].box(0), box)
 
-    roi = _compute(reach, image, keep)
+    roi = _compute(roi_graph, image, keep)
     # The output is allocated first: what is kept from strip to strip would fragment the heap.
     output = roi.new_empty((*roi.shape[:2], *graph.nodes[graph.output].size))
 
     def restore_strip(rows: slice) -> None:
-        output[..., rows, :] = _compute(_strip(reach, rows), image)
+        output[..., rows, :] = _compute(_strip(roi_graph, rows), image)
 
     halving(restore_strip, output.shape[2])
     # Interventions change this ROI, which was computed along with what they gather from.
-    output[(..., *reach.roi.slices(_everything(graph.nodes[graph.output])))] = roi
+    output[(..., *roi_graph.roi.slices(_everything(graph.nodes[graph.output])))] = roi
     return output, kept
 
 
-def rows_in_strip(reach: Reach, share: float) -> int:
+def rows_in_strip(roi_graph: RoiGraph, share: float) -> int:
     """Find how many rows of the output depend on a ``share`` of the image; at least as many as lie around them."""
-    graph = reach.graph
+    graph = roi_graph.graph
     image_rows, output_rows = graph.nodes[graph.image].size[0], graph.nodes[graph.output].size[0]
-    middle = _strip(reach, slice(output_rows // 2, output_rows // 2 + 1)).needed[graph.image].box(0)
+    middle = _strip(roi_graph, slice(output_rows // 2, output_rows // 2 + 1)).needed[graph.image].box(0)
     around = middle.sides[0]
     # Strips much thinner than what they need around them would compute most of that again and again.
     rows = max(int(share * image_rows) - around, around)
     return max(1, rows * output_rows // image_rows)
 
 
-def _strip(reach: Reach, rows: slice) -> Reach:
-    return seen_from(reach, Box(rows.start, rows.stop, 0, reach.graph.nodes[reach.graph.output].size[1]))
+def _strip(roi_graph: RoiGraph, rows: slice) -> RoiGraph:
+    return from_another_roi(
+        roi_graph, Window(rows.start, rows.stop, 0, roi_graph.graph.nodes[roi_graph.graph.output].size[1])
+    )
 
 
-def _compute(reach: Reach, image: Tensor, note: Callable[[int, Tensor], None] | None = None) -> Tensor:
-    """Compute the window of the output that ``reach`` is seen from, from the image alone."""
-    graph = reach.graph
+def _compute(roi_graph: RoiGraph, image: Tensor, note: Callable[[int, Tensor], None] | None = None) -> Tensor:
+    """Compute the window of the output that ``roi_graph`` is seen from, from the image alone."""
+    graph = roi_graph.graph
     # What lies around a map takes no memory: a single zero is expanded.
     zero = image.new_zeros(())
     blank: Values = [node.constant for node in graph.nodes]
-    for number, (node, box) in enumerate(zip(graph.nodes, reach.kept, strict=True)):
+    for number, (node, box) in enumerate(zip(graph.nodes, roi_graph.kept, strict=True)):
         if node.constant is None and node.shape and box is not None:
             blank[number] = zero.expand(1, node.shape[1], *box.sides)
-    steps = compile_steps(reach, blank, list(reach.needed))
+    steps = compile_steps(roi_graph, blank, list(roi_graph.needed))
     return steps(image[(..., *steps.block.slices(_everything(graph.nodes[graph.image])))], graph, note)
 
 
-def _everything(node: Node) -> Box:
-    return Box(0, node.size[0], 0, node.size[1])
+def _everything(node: Node) -> Window:
+    return Window(0, node.size[0], 0, node.size[1])
 
 
-def _windowed(value: Tensor, of: Box, box: Box) -> Tensor:
+def _windowed(value: Tensor, of: Window, box: Window) -> Tensor:
     """Copy the window ``box`` of a feature map, channels last; it is zero outside ``of``, which ``value`` covers."""
     inside = box.meet(of)
     window = channels_last(value.new_zeros(1, value.shape[1], *box.sides))

@@ -24,7 +24,7 @@ from CEM_Demo.device import DEVICES, check_device_name, exact_arithmetic, pick_d
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import read_image
-from CEM_Demo.inference.choice import Shared, choose_inference, is_cheaper
+from CEM_Demo.inference.choice import RoiGroup, choose_inference, is_cheaper
 from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.inference.incremental import IncrementalInference
 from CEM_Demo.method.patch_bank import load_bank
@@ -143,7 +143,7 @@ def measure_rois(task: str, model: str, device: torch.device, sample: int, count
     patches = bank.at_size(random.integers(len(bank), size=len(corners)), block)
     pasted = scene.degrade_patches(patches, corners, random.integers(2**63, size=len(corners), dtype=np.uint64))
 
-    def seconds(shares: list[Shared]) -> float:
+    def seconds(shares: list[RoiGroup]) -> float:
         total = 0.0
         for shared in shares:
             shared.inference.baseline()

@@ -19,7 +19,7 @@ from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.inference.incremental import IncrementalInference
 from CEM_Demo.inference.interface import Inference
 from CEM_Demo.inference.process_memory import free_bytes
-from CEM_Demo.inference.reach import Cost
+from CEM_Demo.inference.roi_graph import Cost
 
 # How many multiply-adds of a convolution take as long as writing one value elsewhere; measured on CPUs.
 MULTIPLY_ADDS_PER_VALUE = 50
@@ -30,17 +30,17 @@ MOST_KEPT_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
-class Shared:
+class RoiGroup:
     """ROIs of an image that are restored together.
 
     Attributes:
-        inference: restores ``around``.
-        around: the smallest ROI that holds all of ``rois``.
+        inference: restores ``hull``.
+        hull: the smallest ROI that holds all of ``rois``.
         reached: ROIs x blocks, in row-major order of the image's blocks; False where a block cannot change the ROI.
     """
 
     inference: Inference
-    around: ROI
+    hull: ROI
     rois: tuple[ROI, ...]
     reached: NDArray[np.bool_]
 
@@ -68,7 +68,7 @@ def choose_inference(
     block: int,
     device: torch.device,
     kind: str = "auto",
-) -> list[Shared]:
+) -> list[RoiGroup]:
     """Build the inferences that a config's ``inference`` key asks for; each ROI is in one of them.
 
     Args:
@@ -96,10 +96,10 @@ def choose_inference(
             if kind == "incremental" or _pays(costs):
                 return cones
             cost = costs[0]
-    around = reduce(ROI.around, rois)
+    around = reduce(ROI.hull_with, rois)
     blocks = -(-degraded.shape[0] // block) * -(-degraded.shape[1] // block)
     inference = DenseInference(net, degraded, around, device, cost)
-    return [Shared(inference, around, tuple(rois), np.ones((len(rois), blocks), dtype=bool))]
+    return [RoiGroup(inference, around, tuple(rois), np.ones((len(rois), blocks), dtype=bool))]
 
 
 def predict_cost(net: nn.Module, degraded: UInt8Image, roi: ROI, block: int, device: torch.device) -> Cost | None:
@@ -123,7 +123,7 @@ def reached_blocks(
         return np.ones(-(-degraded.shape[0] // block) * -(-degraded.shape[1] // block), dtype=bool)
 
 
-def _check_memory(cones: Sequence[Shared], name: str, device: torch.device) -> None:
+def _check_memory(cones: Sequence[RoiGroup], name: str, device: torch.device) -> None:
     """Raise InputError if the inferences need more memory than there is."""
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_bytes()
     engines = [cone.inference for cone in cones]
@@ -135,7 +135,7 @@ def _check_memory(cones: Sequence[Shared], name: str, device: torch.device) -> N
         )
 
 
-def _share_cones(first: IncrementalInference, rois: Sequence[ROI]) -> list[Shared]:
+def _share_cones(first: IncrementalInference, rois: Sequence[ROI]) -> list[RoiGroup]:
     """Merge groups of ROIs as long as one cone around two of them is cheaper than one for each."""
     engines = {roi: first.at(roi) for roi in rois}
     reached = {roi: engine.reached_blocks for roi, engine in engines.items()}
@@ -143,7 +143,7 @@ def _share_cones(first: IncrementalInference, rois: Sequence[ROI]) -> list[Share
     while len(groups) > 1:
         savings = {}
         for one, other in combinations(groups, 2):
-            around = one.around(other)
+            around = one.hull_with(other)
             if around not in engines:
                 engines[around] = first.at(around)
             apart, together = (
@@ -154,9 +154,9 @@ def _share_cones(first: IncrementalInference, rois: Sequence[ROI]) -> list[Share
         one, other = max(savings, key=lambda pair: savings[pair])
         if savings[one, other] <= 0:
             break
-        around = one.around(other)
+        around = one.hull_with(other)
         groups[around] = groups.pop(one) + groups.pop(other) + groups.pop(around, ())
     return [
-        Shared(engines[around], around, members, np.stack([reached[roi] for roi in members]))
+        RoiGroup(engines[around], around, members, np.stack([reached[roi] for roi in members]))
         for around, members in groups.items()
     ]

@@ -13,7 +13,7 @@ from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.checks import to_unit_range
 from CEM_Demo.inference.network_memory import Halving, forward_bytes
-from CEM_Demo.inference.reach import Cost
+from CEM_Demo.inference.roi_graph import Cost
 
 CPU_MEMORY = 1 << 27  # small batches stay in the caches
 SHARE_OF_GPU = 4  # of all its memory, not of what is free now, so that the same run takes the same batches
@@ -63,10 +63,6 @@ class DenseInference:
         """See :meth:`Inference.memory_bytes`."""
         # Every image is pasted into a larger copy, and then copied to where the network reads it.
         return batch_size * (self._forward_bytes + 4 * self.image.numel())
-
-    def reaches(self, corners: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """See :meth:`Inference.reaches`; dense inference knows no bounds."""
-        return np.ones(len(corners), dtype=bool)
 
     def restore(self, corners: NDArray[np.int64], pixels: NDArray[np.uint8]) -> Tensor:
         """See :meth:`Inference.restore`; a batch too large for the memory is halved until it fits."""

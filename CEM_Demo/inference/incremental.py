@@ -20,9 +20,17 @@ from CEM_Demo.inference.baseline import rows_in_strip, run_in_strips, run_whole
 from CEM_Demo.inference.checks import to_unit_range
 from CEM_Demo.inference.graph import export_graph
 from CEM_Demo.inference.network_memory import Halving, forward_bytes, is_out_of_memory, no_memory
-from CEM_Demo.inference.reach import Reach, Survey, cost_of, reach_of, seen_from, survey, work_windows
-from CEM_Demo.inference.steps import Steps, Values, compile_steps
-from CEM_Demo.inference.windows import Box, Windows, block_windows
+from CEM_Demo.inference.roi_graph import (
+    RoiGraph,
+    Survey,
+    cost_of,
+    from_another_roi,
+    graph_from_roi,
+    survey,
+    work_windows,
+)
+from CEM_Demo.inference.window_steps import Steps, Values, compile_steps
+from CEM_Demo.inference.windows import Window, Windows, block_windows
 
 BATCH_SIZE = 512
 # The memory that the restored ROIs of a batch may take; ROIs of more than 64 pixels get smaller batches.
@@ -59,19 +67,19 @@ class IncrementalInference:
         self.device = device
         self._graph = export_graph(net.to(device).eval(), self.grid.height, self.grid.width, device)
         self._net = net
-        self._look_at(reach_of(self._graph, _box(roi)))
+        self._look_at(graph_from_roi(self._graph, _box(roi)))
 
     def at(self, roi: ROI) -> IncrementalInference:
         """Prepare the same network and image for interventions on another ROI."""
         other = copy.copy(self)
-        other._look_at(seen_from(self.reach, _box(roi)))
+        other._look_at(from_another_roi(self.roi_graph, _box(roi)))
         return other
 
-    def _look_at(self, reach: Reach) -> None:
-        self.reach = reach
+    def _look_at(self, roi_graph: RoiGraph) -> None:
+        self.roi_graph = roi_graph
         corners = np.argwhere(np.ones(self.grid.shape, dtype=bool)) * self.grid.block
         self._survey = self._survey_of(corners, self._block_sides)
-        self.predicted_cost = cost_of(reach, self._survey)
+        self.predicted_cost = cost_of(roi_graph, self._survey)
         # The keys are top, left, height and width of what an intervention replaces.
         self._steps: dict[tuple[int, int, int, int], Steps] = {}
         self._output: Tensor | None = None
@@ -89,8 +97,8 @@ class IncrementalInference:
 
     def work_per_block(self, corners: NDArray[np.int64]) -> NDArray[np.float64]:
         """Count the multiply-adds of one intervention on each of N blocks, given their N x 2 corners."""
-        work = work_windows(self.reach, self._windows(corners, self._block_sides))
-        shares = zip(work, self.reach.graph.nodes, self.reach.multiply_adds, strict=True)
+        work = work_windows(self.roi_graph, self._windows(corners, self._block_sides))
+        shares = zip(work, self.roi_graph.graph.nodes, self.roi_graph.multiply_adds, strict=True)
         return np.sum([window.areas * (count / math.prod(node.size)) for window, node, count in shares], axis=0)
 
     def baseline(self) -> Tensor:
@@ -114,19 +122,19 @@ class IncrementalInference:
     def _run_baseline(self) -> tuple[Tensor, Values]:
         if not self._in_strips:
             try:
-                return run_whole(self.reach, self.image)
+                return run_whole(self.roi_graph, self.image)
             except Exception as error:  # an operator may raise anything
                 if not isinstance(error, RuntimeError) or not is_out_of_memory(error):
                     raise _failed(self._net, error) from error
-            if not self.reach.is_local:
+            if not self.roi_graph.is_local:
                 raise no_memory(self.device)
             self._halving.give_way()
-        strips = Halving(self.device, rows_in_strip(self.reach, self._strip_bytes / self._forward_bytes))
-        return run_in_strips(self.reach, self.image, strips)
+        strips = Halving(self.device, rows_in_strip(self.roi_graph, self._strip_bytes / self._forward_bytes))
+        return run_in_strips(self.roi_graph, self.image, strips)
 
     @property
     def _in_strips(self) -> bool:
-        return self.reach.is_local and self._forward_bytes > BASELINE_BYTES[self.device.type]
+        return self.roi_graph.is_local and self._forward_bytes > BASELINE_BYTES[self.device.type]
 
     @property
     def _strip_bytes(self) -> int:
@@ -138,17 +146,17 @@ class IncrementalInference:
 
     @property
     def _roi_bytes(self) -> int:
-        return 4 * 3 * math.prod(self.reach.roi.sides)
+        return 4 * 3 * math.prod(self.roi_graph.roi.sides)
 
     def memory_bytes(self, batch_size: int) -> int:
         """See :meth:`Inference.memory_bytes`."""
         baseline = self._forward_bytes
         if self._in_strips:
-            cone = self.reach.needed[self.reach.graph.image].areas[0] / (self.grid.height * self.grid.width)
+            cone = self.roi_graph.needed[self.roi_graph.graph.image].areas[0] / (self.grid.height * self.grid.width)
             baseline = max(self._strip_bytes, int(cone * self._forward_bytes))
         part = ALIVE_AT_A_TIME * max(BYTES_PER_STEP[self.device.type], self._survey.largest_bytes)
         restoring = self._workers * part + 2 * batch_size * self._roi_bytes
-        output = 4 * math.prod(self.reach.graph.nodes[self.reach.graph.output].shape or ())
+        output = 4 * math.prod(self.roi_graph.graph.nodes[self.roi_graph.graph.output].shape or ())
         return output + self.predicted_cost.kept_bytes + max(baseline, restoring)
 
     def reaches(self, corners: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -165,7 +173,7 @@ class IncrementalInference:
 
         A part too large for the memory is halved until it fits.
         """
-        rows, columns = slice(*self.reach.roi[:2]), slice(*self.reach.roi[2:])
+        rows, columns = slice(*self.roi_graph.roi[:2]), slice(*self.roi_graph.roi[2:])
         restored = self.baseline()[:, rows, columns].repeat(len(corners), 1, 1, 1)
         sides = (pixels.shape[1], pixels.shape[2])
         places, members = np.unique(corners, axis=0, return_inverse=True)
@@ -177,7 +185,7 @@ class IncrementalInference:
             steps = self._steps[(top, left, *sides)]
             return torch.cat(self._halving(lambda some: self._restore_at_once(steps, pixels[part[some]]), len(part)))
 
-        at_once = max(1, MOST_STEPS // len(self.reach.graph.nodes))
+        at_once = max(1, MOST_STEPS // len(self.roi_graph.graph.nodes))
         for start in range(0, len(reached), at_once):
             numbers = reached[start : start + at_once]
             self._make_ready(places[numbers], sides)
@@ -196,17 +204,17 @@ class IncrementalInference:
         places = [(top, left, *sides) for top, left in corners.tolist()]
         missing = [place for place in places if place not in self._steps]
         held = sum(len(steps.steps) for steps in self._steps.values())
-        if held + len(missing) * len(self.reach.graph.nodes) > MOST_STEPS:
+        if held + len(missing) * len(self.roi_graph.graph.nodes) > MOST_STEPS:
             self._steps = {place: self._steps[place] for place in places if place in self._steps}
         if not missing:
             return
-        work = work_windows(self.reach, self._windows(np.array(missing)[:, :2], sides))
+        work = work_windows(self.roi_graph, self._windows(np.array(missing)[:, :2], sides))
         with torch.inference_mode():
             for number, place in enumerate(missing):
-                self._steps[place] = compile_steps(self.reach, self._kept, [window.at(number) for window in work])
+                self._steps[place] = compile_steps(self.roi_graph, self._kept, [window.at(number) for window in work])
 
     def _most_at_once(self, steps: Steps) -> int:
-        if not self.reach.batchable:
+        if not self.roi_graph.batchable:
             return 1
         return max(1, BYTES_PER_STEP[self.device.type] // steps.bytes)
 
@@ -216,7 +224,7 @@ class IncrementalInference:
         with torch.inference_mode():
             inside = torch.from_numpy(np.ascontiguousarray(pixels[:, :height, :width])).to(self.device)
             try:
-                return steps(to_unit_range(inside).permute(0, 3, 1, 2), self.reach.graph).float()
+                return steps(to_unit_range(inside).permute(0, 3, 1, 2), self.roi_graph.graph).float()
             except Exception as error:  # an operator may raise anything
                 if isinstance(error, RuntimeError) and is_out_of_memory(error):
                     raise
@@ -247,7 +255,7 @@ class IncrementalInference:
         return self.grid.block, self.grid.block
 
     def _survey_of(self, corners: NDArray[np.int64], sides: tuple[int, int]) -> Survey:
-        return survey(self.reach, self._windows(corners, sides))
+        return survey(self.roi_graph, self._windows(corners, sides))
 
     def _windows(self, corners: NDArray[np.int64], sides: tuple[int, int]) -> Windows:
         return block_windows(corners, sides, (self.grid.height, self.grid.width))
@@ -258,5 +266,5 @@ def _failed(net: nn.Module, error: Exception) -> InputError:
     return InputError(f"incremental inference fails on {type(net).__name__}: {brief(error)}; set inference: dense")
 
 
-def _box(roi: ROI) -> Box:
-    return Box(roi.top, roi.bottom, roi.left, roi.right)
+def _box(roi: ROI) -> Window:
+    return Window(roi.top, roi.bottom, roi.left, roi.right)

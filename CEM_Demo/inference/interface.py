@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from CEM_Demo.inference.reach import Cost
+from CEM_Demo.inference.roi_graph import Cost
 
 
 class Inference(Protocol):
@@ -33,10 +33,6 @@ class Inference(Protocol):
 
     def memory_bytes(self, batch_size: int) -> int:
         """Estimate the most of the device's memory that restoring takes, apart from the network's weights."""
-        ...
-
-    def reaches(self, corners: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Give False for each of N x 2 corners of blocks whose effect is known to be exactly zero."""
         ...
 
     def restore(self, corners: NDArray[np.int64], pixels: NDArray[np.uint8]) -> Tensor:

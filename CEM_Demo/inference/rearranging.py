@@ -12,14 +12,14 @@ from torch import Tensor
 
 from CEM_Demo.inference.graph import Node
 from CEM_Demo.inference.rules import Rule, Run, cropped, pointwise, scaled_rule
-from CEM_Demo.inference.windows import Box, Windows
+from CEM_Demo.inference.windows import Window, Windows
 
 
 def shuffled(node: Node, inputs: list[Node]) -> Rule | None:
     """Make the rule of a pixel shuffle, which turns channels into pixels."""
     factor = node.arguments["upscale_factor"]
 
-    def prepare(output: Box, boxes: list[Box]) -> Run:
+    def prepare(output: Window, boxes: list[Window]) -> Run:
         top, left = output.top - boxes[0].top * factor, output.left - boxes[0].left * factor
         return lambda tensors: cropped(torch.pixel_shuffle(tensors[0], factor), top, left, output.sides)
 
@@ -149,7 +149,7 @@ def _tabled(tables: list[Table], prepare: Any, multiply_adds: float = 0.0) -> Ru
 def _picked(source: Node, sources: list[NDArray[np.int64]]) -> Rule:
     """Make the rule of an operator whose output rows and columns are copies of the input's."""
 
-    def prepare(output: Box, boxes: list[Box]) -> Run:
+    def prepare(output: Window, boxes: list[Window]) -> Run:
         rows = torch.from_numpy(sources[0][output.top : output.bottom] - boxes[0].top)
         columns = torch.from_numpy(sources[1][output.left : output.right] - boxes[0].left)
 
@@ -176,7 +176,7 @@ def resized(node: Node, inputs: list[Node]) -> Rule | None:
     ):
         return _picked(inputs[0], [table.first for table in tables])
 
-    def prepare(output: Box, boxes: list[Box]) -> Run:
+    def prepare(output: Window, boxes: list[Window]) -> Run:
         rows = weights[0][output.top : output.bottom, boxes[0].top : boxes[0].bottom]
         columns = weights[1][output.left : output.right, boxes[0].left : boxes[0].right].T.contiguous()
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from CEM_Demo.inference.graph import Node, Shape, Value
-from CEM_Demo.inference.windows import Box, Windows
+from CEM_Demo.inference.windows import Window, Windows
 
 Run = Callable[[list[Tensor]], Tensor]
 
@@ -37,7 +37,7 @@ class Rule:
 
     changes: Callable[[int, Windows], Windows]
     needs: Callable[[int, Windows], Windows | None]
-    prepare: Callable[[Box, list[Box]], Run]
+    prepare: Callable[[Window, list[Window]], Run]
     multiply_adds: float = 0.0
     outside: float = 0.0
     is_local: bool = False
@@ -93,7 +93,7 @@ def pointwise(node: Node, inputs: list[Node]) -> Rule | None:
         along = spread[position][:, None] & window.filled
         return Windows(np.where(along, 0, window.starts), np.where(along, 1, window.stops))
 
-    def prepare(output: Box, boxes: list[Box]) -> Run:
+    def prepare(output: Window, boxes: list[Window]) -> Run:
         if node.name in ("aten::expand", "aten::expand_as"):
             channels, sides = node.shape[1], output.sides  # type: ignore[index]
             return lambda tensors: tensors[0].expand(-1, channels, *sides)
@@ -117,7 +117,7 @@ def repeated_channels(node: Node, inputs: list[Node]) -> Rule | None:
 def scaled_rule(
     changes: Callable[[Any, Any], tuple[Any, Any]],
     needs: Callable[[Any, Any], tuple[Any, Any]],
-    prepare: Callable[[Box, list[Box]], Run],
+    prepare: Callable[[Window, list[Window]], Run],
     **options: float,
 ) -> Rule:
     """Make a rule from functions (starts, stops) -> (starts, stops) of the first input; other inputs are weights."""

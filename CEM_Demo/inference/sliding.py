@@ -11,7 +11,7 @@ from torch import Tensor
 
 from CEM_Demo.inference.graph import Node
 from CEM_Demo.inference.rules import Rule, Run, channels_last, cropped, scaled_rule
-from CEM_Demo.inference.windows import Box
+from CEM_Demo.inference.windows import Window
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -46,7 +46,7 @@ def convolution(node: Node, inputs: list[Node]) -> Rule | None:
         padding = [apart * (taps - 1) // 2 if padding == "same" else 0 for apart, taps in sides]
     weight = channels_last(weight)
 
-    def prepare(output: Box, boxes: list[Box]) -> Run:
+    def prepare(output: Window, boxes: list[Window]) -> Run:
         return lambda tensors: torch.conv2d(channels_last(tensors[0]), weight, bias, stride, 0, dilation, groups)
 
     return _sliding(node, kernel, stride, padding, dilation, prepare, multiply_adds=weight.numel())
@@ -77,7 +77,7 @@ def transposed_convolution(node: Node, inputs: list[Node]) -> Rule | None:
     phase_bias = None if bias is None else bias.repeat_interleave(factor**2)
     sides, taps = (np.array(kernels.shape[2:])[:, None] for kernels in (weight, phases))
 
-    def prepare(output: Box, boxes: list[Box]) -> Run:
+    def prepare(output: Window, boxes: list[Window]) -> Run:
         # This is the first pixel that all taps reach, in coordinates of the output.
         first = [(boxes[0][2 * axis] + int(taps[axis, 0]) - 1) * factor - padding[axis] for axis in (0, 1)]
         top, left = output.top - first[0], output.left - first[1]
@@ -120,7 +120,7 @@ def largest(node: Node, inputs: list[Node]) -> Rule | None:
     kernel, dilation = _pair(arguments["kernel_size"]), arguments["dilation"]
     stride = arguments["stride"] or kernel
 
-    def prepare(output: Box, boxes: list[Box]) -> Run:
+    def prepare(output: Window, boxes: list[Window]) -> Run:
         return lambda tensors: torch.max_pool2d(tensors[0], kernel, stride, 0, dilation)
 
     return _sliding(node, kernel, stride, arguments["padding"], dilation, prepare, outside=-math.inf)
@@ -134,7 +134,7 @@ def average(node: Node, inputs: list[Node]) -> Rule | None:
     if arguments["ceil_mode"] or (any(padding) and not arguments["count_include_pad"]):
         return None
 
-    def prepare(output: Box, boxes: list[Box]) -> Run:
+    def prepare(output: Window, boxes: list[Window]) -> Run:
         divisor = arguments["divisor_override"]
         return lambda tensors: torch.nn.functional.avg_pool2d(tensors[0], kernel, stride, 0, divisor_override=divisor)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Ends = NDArray[np.int64]
 
 
-class Box(NamedTuple):
+class Window(NamedTuple):
     """One half-open window; it may reach out of its map, into the padding."""
 
     top: int
@@ -20,13 +20,13 @@ class Box(NamedTuple):
     left: int
     right: int
 
-    def slices(self, of: Box) -> tuple[slice, slice]:
+    def slices(self, of: Window) -> tuple[slice, slice]:
         """Give the rows and columns of this box in a tensor that covers the box ``of``."""
         return slice(self.top - of.top, self.bottom - of.top), slice(self.left - of.left, self.right - of.left)
 
-    def meet(self, other: Box) -> Box:
+    def meet(self, other: Window) -> Window:
         """Intersect two boxes; the result may be :attr:`empty`."""
-        return Box(
+        return Window(
             max(self.top, other.top),
             min(self.bottom, other.bottom),
             max(self.left, other.left),
@@ -65,10 +65,10 @@ class Windows:
         """N numbers, the pixels in each window."""
         return np.where(self.filled, (self.stops - self.starts).prod(axis=0), 0)
 
-    def box(self, number: int) -> Box:
+    def box(self, number: int) -> Window:
         """Give one of the windows as a box."""
         (top, left), (bottom, right) = self.starts[:, number].tolist(), self.stops[:, number].tolist()
-        return Box(top, bottom, left, right)
+        return Window(top, bottom, left, right)
 
     def at(self, number: int) -> Windows:
         """Give one of the windows, still as :class:`Windows`."""
@@ -84,7 +84,7 @@ class Windows:
         return Windows(self.starts.clip(0, limit), self.stops.clip(0, limit))
 
 
-def one_window(box: Box) -> Windows:
+def one_window(box: Window) -> Windows:
     """Make a single window."""
     return Windows(np.array([[box.top], [box.left]]), np.array([[box.bottom], [box.right]]))
 

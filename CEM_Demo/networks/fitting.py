@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn.parallel import DataParallel, DistributedDataParallel
 
-from CEM_Demo.errors import InputError, about, brief
+from CEM_Demo.errors import InputError, brief, naming
 from CEM_Demo.ModelZoo.enlarging import EnlargeFirst
 from CEM_Demo.ModelZoo.padding import accept_any_size
 from CEM_Demo.ModelZoo.registry import SizeRequirement
@@ -36,7 +36,7 @@ def prepare_network(
         InputError: the network fails, or restores no images of that scale.
     """
     net = ImageOutput(unwrap(network)).eval()
-    with about("the network"):
+    with naming("the network"):
         with blaming_the_network():
             facts = examine(net)
         check_facts(facts, task, scale, random_seed)

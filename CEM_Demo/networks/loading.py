@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from CEM_Demo.config.model_sources import ModelSource, OwnCode, Program, WeightsFile, ZooModel
-from CEM_Demo.errors import InputError, about
+from CEM_Demo.errors import InputError, naming
 from CEM_Demo.files import is_file
 from CEM_Demo.ModelZoo import find, load_network, split_name
 from CEM_Demo.ModelZoo.checkpoints import checkpoint_path, load_strictly, read_state_dict, sha256_of
@@ -19,11 +19,11 @@ from CEM_Demo.ModelZoo.registry import SizeRequirement, check_scale
 from CEM_Demo.networks.adapting import ImageOutput
 from CEM_Demo.networks.fitting import blaming_the_network, check_facts, fit, remarks
 from CEM_Demo.networks.identification import Match, identify, with_values
-from CEM_Demo.networks.own_code import build_own, weights_digest
+from CEM_Demo.networks.own_networks import build_own, weights_digest
 from CEM_Demo.networks.probing import Facts, examine, probe
-from CEM_Demo.networks.programs import load_program
 from CEM_Demo.networks.spandrel_models import load_with_spandrel
-from CEM_Demo.user_code import UserCode, blaming, load_user_code
+from CEM_Demo.networks.torchscript import load_program
+from CEM_Demo.user_code import UserCode, load_user_code, user_errors
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def resolve(source: ModelSource, task: str, scale: int, random_seed: int | None 
         entry = find(name, task)
         check_scale(entry, training, task, scale)
         return Model(partial(load_network, source.label, task, scale), checkpoint_path(entry, training))
-    with about(f"Modellist: {source.label}"):
+    with naming(f"Modellist: {source.label}"):
         if isinstance(source, WeightsFile):
             return _resolve_file(source, task, scale, random_seed)
         if isinstance(source, Program):
@@ -94,7 +94,7 @@ def describe_file(path: Path, task: str) -> str:
         InputError: the file is not a checkpoint, or fits no known network or several.
     """
     scale = 4 if task == "SR" else 1
-    with about(str(path)):
+    with naming(str(path)):
         known, _ = _identify_file(WeightsFile(path.stem, path), task, scale)
     return describe(path.stem, known, known.facts.scale, f"from {path}")
 
@@ -116,7 +116,7 @@ def _identify_file(
             f"{source.weights} does not have the keys and shapes of {source.model} at any width, depth or scale"
         )
     model = load_with_spandrel(state)
-    with about(f"it is {model.architecture}"), blaming_the_network():
+    with naming(f"it is {model.architecture}"), blaming_the_network():
         facts = probe(model.net, model.size)
     return Known(model.net, model.architecture, facts), lambda state: load_with_spandrel(state).net
 
@@ -150,7 +150,7 @@ def _resolve_program(source: Program, task: str, scale: int, random_seed: int | 
 def _resolve_code(source: OwnCode, task: str, scale: int, random_seed: int | None) -> Model:
     factory = load_user_code(source.code, source.attribute)
     net = _build_code(source, factory)
-    with blaming(source.code, factory.value):
+    with user_errors(source.code, factory.value):
         facts = examine(net)
     check_facts(facts, task, scale, random_seed)
     known = Known(net, f"{source.attribute} of {source.code}", facts)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from CEM_Demo.command_line import exit_code
-from CEM_Demo.errors import InputError, about
+from CEM_Demo.errors import InputError, naming
 from CEM_Demo.patches.banks import write_bank
 from CEM_Demo.patches.cutting import cut_patches
 from CEM_Demo.patches.photographs import read_photographs
@@ -35,7 +35,7 @@ def _cut(arguments: argparse.Namespace) -> None:
         raise InputError(f"--size: {arguments.size} is no side of a patch; give {SMALLEST} to {LARGEST} pixels")
     if arguments.count < 1 or arguments.seed < 0:
         raise InputError("--count must be 1 or more, --seed 0 or more")
-    with about(f"--images {arguments.images}"):
+    with naming(f"--images {arguments.images}"):
         photographs = read_photographs(arguments.images, arguments.size)
         patches = cut_patches(photographs, arguments.seed, arguments.size, arguments.count)
     write_bank(arguments.out, patches, arguments.out.with_suffix(".png"))

@@ -27,7 +27,7 @@ BLOCK = 8
 
 
 @dataclass(frozen=True)
-class Task:
+class RestoredImage:
     """What a config's task and first network make of the image.
 
     Attributes:
@@ -44,7 +44,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Setting:
+class ImageToChooseOn:
     """The image on which an ROI is to be chosen.
 
     Attributes:
@@ -59,25 +59,25 @@ class Setting:
     image: UInt8Image
     side: int
     block: int
-    task: Task | None
+    task: RestoredImage | None
 
     @property
     def restored(self) -> UInt8Image | None:
         return self.task.restored if self.task else None
 
 
-def plain_setting(path: Path) -> Setting:
+def image_alone(path: Path) -> ImageToChooseOn:
     """Read the image alone.
 
     Raises:
         InputError: there is no such image.
     """
     image = read_image(path)
-    return Setting(path.name, image, min(SIDE, *image.shape[:2]), BLOCK, None)
+    return ImageToChooseOn(path.name, image, min(SIDE, *image.shape[:2]), BLOCK, None)
 
 
 @exact_arithmetic()
-def config_setting(path: Path, config: Config) -> Setting:
+def image_of_config(path: Path, config: Config) -> ImageToChooseOn:
     """Read the image, degrade it as the config says, and restore it with the config's first model.
 
     Raises:
@@ -89,21 +89,21 @@ def config_setting(path: Path, config: Config) -> Setting:
     side = config.ROI_size or SIDE
     anywhere = {"w": 0, "h": 0, "ROI_size": side, "rois": None, "coarse_num": 1, "fine_num": 1}
     run = prepare(config.model_copy(update={**only, **anywhere}))
-    scene, model = run.subjects[0].scene, next(iter(run.models))
+    scene, model = run.posed_images[0].scene, next(iter(run.models))
     height, width = scene.ground_truth.shape[:2]
     check_networks(run, {(model, path.name)})
     output = DenseInference(run.models[model].load(), scene.degraded, ROI.square(0, 0, side), run.device).baseline()
     check_output(output, (height, width), model)
-    task = Task(
+    task = RestoredImage(
         label=f"{config.task}{f' ×{config.sr}' if config.sr > 1 else ''}, {model}",
         degraded=scene.degraded,
         restored=to_picture(output),
         rois=[roi for roi in config.rois_of(path.name) if roi.right <= width and roi.bottom <= height],
     )
-    return Setting(path.name, scene.ground_truth, side, config.mask_block_size, task)
+    return ImageToChooseOn(path.name, scene.ground_truth, side, config.mask_block_size, task)
 
 
-def render(setting: Setting, proposals: list[Proposal], own: list[Proposal]) -> str:
+def render(setting: ImageToChooseOn, proposals: list[Proposal], own: list[Proposal]) -> str:
     """Give the text of the page; it starts with the first of ``own``, the config's ROIs, or of the proposals."""
     height, width = setting.image.shape[:2]
     first = next(iter(own + proposals), None)
@@ -129,7 +129,7 @@ def _box(roi: ROI) -> dict[str, int]:
     return {"left": roi.left, "top": roi.top, "width": roi.width, "height": roi.height}
 
 
-def describe(setting: Setting, proposals: list[Proposal], own: list[Proposal]) -> str:
+def describe(setting: ImageToChooseOn, proposals: list[Proposal], own: list[Proposal]) -> str:
     """Describe the proposals in text, one row for each box."""
     reason = f"restoration error ({setting.task.label}) and structure" if setting.task else "structure alone"
     rows = [_row(str(number), proposal) for number, proposal in enumerate(proposals, 1)]
@@ -148,14 +148,14 @@ def choose(image: Path, config: Path | None, output: Path | None) -> None:
     """Write the page and print the proposals.
 
     Raises:
-        InputError: see :func:`plain_setting` and :func:`config_setting`; the page cannot be written, or its name
+        InputError: see :func:`image_alone` and :func:`image_of_config`; the page cannot be written, or its name
             does not end in ``.html``.
     """
     page = output or Path(f"{image.stem}_ROI.html")
     # If the image or the config were given here by mistake, it would be overwritten.
     if page.suffix not in (".html", ".htm"):
         raise InputError(f"--output {page}: the page is an HTML file; let its name end in .html")
-    setting = config_setting(image, read_config(config)) if config else plain_setting(image)
+    setting = image_of_config(image, read_config(config)) if config else image_alone(image)
     structure = structure_map(setting.image)
     proposals = propose(structure, setting.image, setting.restored, setting.side, setting.block)
     rois = setting.task.rois if setting.task else []

@@ -11,7 +11,7 @@ from torch import nn
 from CEM_Demo.device import cpu_threads, describe_device, exact_arithmetic
 from CEM_Demo.geometry import ROI, image_with_rois
 from CEM_Demo.inference.checks import check_output
-from CEM_Demo.inference.choice import Shared
+from CEM_Demo.inference.choice import RoiGroup
 from CEM_Demo.method.metric import to_picture
 from CEM_Demo.results.cache import Cache, open_session
 from CEM_Demo.results.paths import result_paths
@@ -19,7 +19,7 @@ from CEM_Demo.results.provenance import digest_of, of_config, versions
 from CEM_Demo.results.reading import Pictures
 from CEM_Demo.run.experiment import Experiment
 from CEM_Demo.run.lam_stage import compute_lams, make_lam_caches
-from CEM_Demo.run.preparation import Run, Subject, batch_size_for, check_networks, inferences_for
+from CEM_Demo.run.preparation import PosedImage, Run, batch_size_for, check_networks, inferences_for
 
 log = logging.getLogger(__name__)
 
@@ -42,36 +42,36 @@ def compute_effects(run: Run, progress: bool = True) -> None:
         check_networks(run, left)
         _say_what_is_off_the_grid(run)
         for model, found in run.models.items():
-            images = [subject for subject in run.subjects if (model, subject.name) in left]
-            for subject in run.subjects:
-                if subject not in images:
-                    log.info("%s %s: already computed", model, subject.name)
+            images = [posed for posed in run.posed_images if (model, posed.name) in left]
+            for posed in run.posed_images:
+                if posed not in images:
+                    log.info("%s %s: already computed", model, posed.name)
             net = found.load() if images else None
-            for subject in images:
+            for posed in images:
                 assert net is not None
-                _compute_image(run, model, net, subject, caches[model, subject.name], progress)
+                _compute_image(run, model, net, posed, caches[model, posed.name], progress)
         compute_lams(run, lams)
 
 
 def _make_caches(run: Run) -> dict[tuple[str, str], dict[ROI, Cache]]:
     """Make, for each model and image, the caches of its ROIs."""
     return {
-        (label, subject.name): {roi: _make_cache(run, label, provenance, subject, roi) for roi in subject.rois}
+        (label, posed.name): {roi: _make_cache(run, label, provenance, posed, roi) for roi in posed.rois}
         for label, provenance in ((label, model.provenance()) for label, model in run.models.items())
-        for subject in run.subjects
+        for posed in run.posed_images
     }
 
 
-def _make_cache(run: Run, model: str, model_provenance: dict[str, Any], subject: Subject, roi: ROI) -> Cache:
+def _make_cache(run: Run, model: str, model_provenance: dict[str, Any], posed: PosedImage, roi: ROI) -> Cache:
     provenance = {
         **of_config(run.config, roi),
-        **subject.provenance,
+        **posed.provenance,
         **model_provenance,
         "device": describe_device(run.device),
         "versions": versions(),
     }
-    rois = [str(roi) for roi in subject.rois]
-    return Cache(result_paths(run.config, model, subject.name, roi), roi, provenance, run.config.inference, rois)
+    rois = [str(roi) for roi in posed.rois]
+    return Cache(result_paths(run.config, model, posed.name, roi), roi, provenance, run.config.inference, rois)
 
 
 def _check_caches(run: Run, caches: dict[tuple[str, str], dict[ROI, Cache]]) -> set[tuple[str, str]]:
@@ -89,16 +89,16 @@ def _check_caches(run: Run, caches: dict[tuple[str, str], dict[ROI, Cache]]) -> 
 
 
 def _say_what_is_off_the_grid(run: Run) -> None:
-    for subject in run.subjects:
-        for roi in subject.rois:
-            if not subject.grid.is_aligned(roi):
+    for posed in run.posed_images:
+        for roi in posed.rois:
+            if not posed.grid.is_aligned(roi):
                 log.info(
-                    "%s: ROI %s is off the block grid; every block that overlaps it is an ROI block", subject.name, roi
+                    "%s: ROI %s is off the block grid; every block that overlaps it is an ROI block", posed.name, roi
                 )
 
 
 def _compute_image(
-    run: Run, model: str, net: nn.Module, subject: Subject, caches: dict[ROI, Cache], progress: bool
+    run: Run, model: str, net: nn.Module, posed: PosedImage, caches: dict[ROI, Cache], progress: bool
 ) -> None:
     """Measure the effects of one model on the ROIs of one image, some of which may be finished."""
     resume = bool(run.config.load_previous)
@@ -109,34 +109,34 @@ def _compute_image(
     earlier = next((manifest for manifest in found if manifest), None)
     threads, kind = (earlier.threads, earlier.inference) if earlier else (torch.get_num_threads(), None)
     with cpu_threads(threads):
-        for group in inferences_for(run, net, subject, taken, kind):
-            _compute_group(run, model, net, subject, group, [caches[roi] for roi in group.rois], progress)
+        for group in inferences_for(run, net, posed, taken, kind):
+            _compute_group(run, model, net, posed, group, [caches[roi] for roi in group.rois], progress)
 
 
 def _compute_group(
-    run: Run, model: str, net: nn.Module, subject: Subject, group: Shared, caches: list[Cache], progress: bool
+    run: Run, model: str, net: nn.Module, posed: PosedImage, group: RoiGroup, caches: list[Cache], progress: bool
 ) -> None:
     """Measure the effects of one model on ROIs that are restored together."""
-    scene = subject.scene
+    scene = posed.scene
     restored = group.inference.baseline()
     check_output(restored, (scene.ground_truth.shape[0], scene.ground_truth.shape[1]), model)
     picture = to_picture(restored)
-    chosen = subject.chosen
+    chosen = posed.chosen
     experiment = Experiment(
         net,
         group,
         scene,
-        subject.grid,
+        posed.grid,
         chosen.bank,
         run.device,
         intervention=chosen.intervention,
         further=run.further,
     )
     batch_size = batch_size_for(run, model, group.inference)
-    fresh = experiment.fresh_measurements(restored, subject.sampling.room, batch_size, digest_of(picture))
+    fresh = experiment.fresh_measurements(restored, posed.sampling.room, batch_size, digest_of(picture))
     pictures = Pictures(scene.ground_truth, scene.degraded, picture)
     # Nothing is written before here: a network that does not work leaves no trace.
     with open_session(caches, fresh, pictures, bool(run.config.load_previous)) as session:
-        label = f"{model} {image_with_rois(subject.name, group.rois, of=len(subject.rois))}"
-        subject.sampling.run(experiment, session.measurements, session.save, label if progress else None)
+        label = f"{model} {image_with_rois(posed.name, group.rois, of=len(posed.rois))}"
+        posed.sampling.run(experiment, session.measurements, session.save, label if progress else None)
         session.finish()

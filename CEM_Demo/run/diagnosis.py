@@ -13,10 +13,10 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.inference.checks import check_network
-from CEM_Demo.inference.choice import Shared, choose_inference, is_cheaper
+from CEM_Demo.inference.choice import RoiGroup, choose_inference, is_cheaper
 from CEM_Demo.inference.incremental import IncrementalInference
 from CEM_Demo.inference.interface import Inference
-from CEM_Demo.inference.reach import Reach
+from CEM_Demo.inference.roi_graph import RoiGraph
 from CEM_Demo.method.patch_bank import PatchBank, load_bank
 from CEM_Demo.method.plan import make_plans
 from CEM_Demo.run.experiment import Experiment
@@ -61,17 +61,17 @@ def diagnose(net: nn.Module, degradation: Degradation, image: Path, device: torc
         incremental = []
         yield f"incremental inference: not possible, so inference is dense ({error})"
     taken = "dense"
-    for shared in incremental:
-        yield from _what_export_found(shared.inference)
+    for group in incremental:
+        yield from _what_export_found(group.inference)
         taken = (
-            "incremental" if shared.inference.predicted_cost and is_cheaper(shared.inference.predicted_cost) else taken
+            "incremental" if group.inference.predicted_cost and is_cheaper(group.inference.predicted_cost) else taken
         )
     shape = f"{width} x {height} pixels, ROI {side}, block {side_of_block}, {DRAWS[0]} + {DRAWS[1]} draws"
     yield f"a map of {shape}, at the pace of {device} now:"
     bank = load_bank(BANK)
-    for shared in dense + incremental:
-        yield _how_long(net, shared, scene, block, bank, device)
-    costs = [cost for shared in incremental if (cost := shared.inference.predicted_cost)]
+    for group in dense + incremental:
+        yield _how_long(net, group, scene, block, bank, device)
+    costs = [cost for group in incremental if (cost := group.inference.predicted_cost)]
     yield f"inference: auto takes {'incremental' if any(map(is_cheaper, costs)) else 'dense'}"
 
 
@@ -88,22 +88,22 @@ def _what_export_found(inference: Inference) -> Iterator[str]:
     assert isinstance(inference, IncrementalInference)
     cost = inference.predicted_cost
     yield "incremental inference: possible, torch.export flattens the network"
-    yield f"reach: {reach_in_words(inference.reach)}; {cost.reached} of {cost.blocks} blocks can change it"
+    yield f"reach: {reach_in_words(inference.roi_graph)}; {cost.reached} of {cost.blocks} blocks can change it"
     yield f"multiply-adds per intervention: {cost.dense / 1e9:.3g} G dense, {cost.incremental / 1e9:.3g} G incremental"
 
 
-def reach_in_words(reach: Reach) -> str:
+def reach_in_words(roi_graph: RoiGraph) -> str:
     """Say from how far away a pixel of the image can change the ROI, or which operators see the whole image."""
-    graph = reach.graph
+    graph = roi_graph.graph
     whole = Counter(
         node.name.removeprefix("aten::")
-        for number, (node, rule) in enumerate(zip(graph.nodes, reach.rules, strict=True))
+        for number, (node, rule) in enumerate(zip(graph.nodes, roi_graph.rules, strict=True))
         if rule is None and node.constant is None and number != graph.image
     )
     height, width = graph.nodes[graph.image].size
     scale = graph.nodes[graph.output].size[0] // height
-    needed = reach.needed[graph.image].box(0)
-    far = max(reach.roi.top // scale - needed.top, reach.roi.left // scale - needed.left)
+    needed = roi_graph.needed[graph.image].box(0)
+    far = max(roi_graph.roi.top // scale - needed.top, roi_graph.roi.left // scale - needed.left)
     seen = (needed.bottom - needed.top) * (needed.right - needed.left) / (height * width)
     if whole:
         operators = ", ".join(f"{name} ({count} times)" if count > 1 else name for name, count in whole.items())
@@ -112,12 +112,12 @@ def reach_in_words(reach: Reach) -> str:
     return f"the ROI sees {'at least ' if cut else ''}{far} pixels of the input around it, {seen:.0%} of the image"
 
 
-def _how_long(net: nn.Module, shared: Shared, scene: Scene, block: int, bank: PatchBank, device: torch.device) -> str:
+def _how_long(net: nn.Module, group: RoiGroup, scene: Scene, block: int, bank: PatchBank, device: torch.device) -> str:
     grid = grid_of(scene.degraded, block, scene.scale)
     plans = make_plans(0, "image", grid.shape, *DRAWS, len(bank))
-    batch_size = shared.inference.automatic_batch_size()
-    experiment = Experiment(net, shared, scene, grid, bank, device)
+    batch_size = group.inference.automatic_batch_size()
+    experiment = Experiment(net, group, scene, grid, bank, device)
     duration = predict_seconds(experiment, plans["coarse"], plans["fine"], TOL, batch_size)
-    memory = f"{shared.inference.memory_bytes(batch_size) / 2**20:,.0f} MiB in batches of {batch_size}"
+    memory = f"{group.inference.memory_bytes(batch_size) / 2**20:,.0f} MiB in batches of {batch_size}"
     pace = f"{readable(duration.intervention)} per intervention"
-    return f"{shared.inference.kind}: {pace}, {duration}; {memory}"
+    return f"{group.inference.kind}: {pace}, {duration}; {memory}"

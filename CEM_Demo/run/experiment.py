@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from CEM_Demo.geometry import ROI, Grid, mirrored
-from CEM_Demo.inference.choice import Shared
+from CEM_Demo.inference.choice import RoiGroup
 from CEM_Demo.method.further_metrics import UNROUNDED
 from CEM_Demo.method.intervention import Intervention, NaturalPatches, Pasted
 from CEM_Demo.method.measurements import EFFECT_ROUNDS, Draws, MeasuredMetric, Measurements, round_of
@@ -38,7 +38,7 @@ class Experiment:
     """
 
     network: nn.Module
-    group: Shared
+    group: RoiGroup
     scene: Scene
     grid: Grid
     bank: PatchBank
@@ -56,7 +56,7 @@ class Experiment:
         self, restored: Tensor, room: Mapping[str, int], batch_size: int, restored_sha256: str = ""
     ) -> list[Measurements]:
         """Measure each ROI of the untouched output, 3 x sH x sW, and make room for the draws of each round."""
-        untouched = restored[(None, slice(None), *self.group.around.window)]
+        untouched = restored[(None, slice(None), *self.group.hull.window)]
         origins, unrounded = self._measure(untouched, self.metric), self._measure(untouched, UNROUNDED)
         further = {metric.name: self._measure(untouched, metric) for metric in self.further}
         return [
@@ -109,10 +109,10 @@ class Experiment:
         values = []
         for roi in self.group.rois:
             truth = torch.from_numpy(truth_around(self.scene, roi, metric.margin)).permute(2, 0, 1)
-            window = restored[(..., *roi.window_in(self.group.around))]
+            window = restored[(..., *roi.window_in(self.group.hull))]
             if metric.margin:
                 rows, columns = places_around(self.scene, roi, metric.margin)
-                window = restored[..., rows[:, None] - self.group.around.top, columns - self.group.around.left]
+                window = restored[..., rows[:, None] - self.group.hull.top, columns - self.group.hull.left]
             values.append(metric.measure(window, truth.to(restored.device)))
         return values
 

@@ -10,16 +10,16 @@ import torch
 from torch import nn
 
 from CEM_Demo.geometry import ROI
-from CEM_Demo.inference.choice import Shared, predict_cost
+from CEM_Demo.inference.choice import RoiGroup, predict_cost
 from CEM_Demo.inference.process_memory import most_resident_bytes, resident_bytes
-from CEM_Demo.inference.reach import Cost
+from CEM_Demo.inference.roi_graph import Cost
 from CEM_Demo.results.paths import result_paths
 from CEM_Demo.run.experiment import Experiment
-from CEM_Demo.run.preparation import Run, Subject, batch_size_for, inferences_for, try_network
+from CEM_Demo.run.preparation import PosedImage, Run, batch_size_for, inferences_for, try_network
 from CEM_Demo.run.timing import Duration, predict_seconds
 
 # The memory that libraries take when they load and compile for the first network.
-FIRST_PASS = 32 << 20
+FIRST_PASS_BYTES = 32 << 20
 # How many copies of a stage's PSNRs exist while its .mat file is made.
 COPIES_TO_SAVE = 4
 # Bytes for each value of the restored picture: as a float, clipped, as 8 bits, and as PNG.
@@ -60,54 +60,54 @@ def forecast(run: Run) -> Iterator[Forecast]:
     """Forecast what :func:`compute_effects` would do; only a sample is computed, to find out how long it takes."""
     for model in run.models:
         net = run.models[model].load()
-        for subject in run.subjects:
-            try_network(run, net, model, subject)
-            shares = inferences_for(run, net, subject, subject.rois)
-            for shared in shares:
-                batch_size = batch_size_for(run, model, shared.inference)
-                host, device = _memory_bytes(run, subject, shared, batch_size)
-                cost = shared.inference.predicted_cost
+        for posed in run.posed_images:
+            try_network(run, net, model, posed)
+            groups = inferences_for(run, net, posed, posed.rois)
+            for group in groups:
+                batch_size = batch_size_for(run, model, group.inference)
+                host, device = _memory_bytes(run, posed, group, batch_size)
+                cost = group.inference.predicted_cost
                 if run.config.inference == "dense":
-                    cost = predict_cost(net, subject.scene.degraded, shared.around, run.config.block, run.device)
+                    cost = predict_cost(net, posed.scene.degraded, group.hull, run.config.block, run.device)
                 yield Forecast(
                     model=model,
-                    image=subject.name,
-                    rois=shared.rois,
-                    coarse=subject.most_interventions("coarse", "audit", "single"),
-                    fine=subject.most_interventions("fine", "adaptive"),
-                    kind=shared.inference.kind,
+                    image=posed.name,
+                    rois=group.rois,
+                    coarse=posed.most_interventions("coarse", "audit", "single"),
+                    fine=posed.most_interventions("fine", "adaptive"),
+                    kind=group.inference.kind,
                     cost=cost,
                     batch_size=batch_size,
                     memory_bytes=host,
                     device_bytes=device,
-                    duration=_duration(run, net, subject, shared, batch_size),
-                    folders=[result_paths(run.config, model, subject.name, roi).pair_folder for roi in shared.rois],
+                    duration=_duration(run, net, posed, group, batch_size),
+                    folders=[result_paths(run.config, model, posed.name, roi).pair_folder for roi in group.rois],
                 )
 
 
-def _duration(run: Run, net: nn.Module, subject: Subject, shared: Shared, batch_size: int) -> Duration:
-    chosen = subject.chosen
+def _duration(run: Run, net: nn.Module, posed: PosedImage, group: RoiGroup, batch_size: int) -> Duration:
+    chosen = posed.chosen
     experiment = Experiment(
         net,
-        shared,
-        subject.scene,
-        subject.grid,
+        group,
+        posed.scene,
+        posed.grid,
         chosen.bank,
         run.device,
         intervention=chosen.intervention,
         further=run.further,
     )
-    return predict_seconds(experiment, *subject.sampling.typical, run.config.tol, batch_size)
+    return predict_seconds(experiment, *posed.sampling.typical, run.config.tol, batch_size)
 
 
-def _memory_bytes(run: Run, subject: Subject, shared: Shared, batch_size: int) -> tuple[int, int | None]:
+def _memory_bytes(run: Run, posed: PosedImage, group: RoiGroup, batch_size: int) -> tuple[int, int | None]:
     """Estimate the peaks of the host's and the GPU's memory: what is held now, plus the inference and the results."""
-    coarse, fine = 8 * subject.most_interventions("coarse"), 8 * subject.most_interventions("fine", "adaptive")
+    coarse, fine = 8 * posed.most_interventions("coarse"), 8 * posed.most_interventions("fine", "adaptive")
     # This is all PSNRs, and those of one stage several times over while they are saved.
-    effects = len(shared.rois) * (coarse + fine) + COPIES_TO_SAVE * max(coarse, fine)
-    pictures = COPIES_OF_PICTURE * subject.scene.ground_truth.size
-    inference_bytes = shared.inference.memory_bytes(batch_size)
-    on_host, on_device = effects + pictures + FIRST_PASS, None
+    effects = len(group.rois) * (coarse + fine) + COPIES_TO_SAVE * max(coarse, fine)
+    pictures = COPIES_OF_PICTURE * posed.scene.ground_truth.size
+    inference_bytes = group.inference.memory_bytes(batch_size)
+    on_host, on_device = effects + pictures + FIRST_PASS_BYTES, None
     if run.device.type == "cuda":
         on_device = torch.cuda.memory_allocated(run.device) + inference_bytes
     else:

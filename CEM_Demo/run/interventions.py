@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CEM_Demo.config.intervention_sources import CLEAN_NEEDS, InterventionSource
-from CEM_Demo.errors import InputError, about
+from CEM_Demo.errors import InputError, naming
 from CEM_Demo.geometry import Grid
 from CEM_Demo.method.edited_blocks import (
     BlocksOfImage,
@@ -29,7 +29,7 @@ from CEM_Demo.method.patch_bank import PatchBank
 from CEM_Demo.patches.photographs import cut_at_random, read_photographs
 from CEM_Demo.tasks import Scene
 from CEM_Demo.tasks.scene import keep_patches
-from CEM_Demo.user_code import blaming, load_user_code
+from CEM_Demo.user_code import load_user_code, user_errors
 
 PATCHES_CUT = 10_000
 
@@ -61,7 +61,7 @@ def bank_of(source: InterventionSource, bank: Callable[[], PatchBank], side: int
     """
     if source.folder is None:
         return bank()
-    with about("intervention"):
+    with naming("intervention"):
         return cut_at_random(read_photographs(source.folder, side), side, PATCHES_CUT, seed)
 
 
@@ -113,7 +113,7 @@ def _own(source: InterventionSource, scene: Scene, block: int, bank: PatchBank) 
     It sees the ground truth where that has the size of the network's input, else the input.
     """
     assert source.code is not None
-    with about("intervention"):
+    with naming("intervention"):
         code = load_user_code(source.code, source.function)
     provenance = {"intervention_sha256": code.sources}
     replace = _checked(code.value, source.code)
@@ -131,8 +131,8 @@ def _checked(function: Callable[..., Any], path: Path) -> Replace:
     def replace(
         image: NDArray[np.uint8], corners: tuple[int, int, int, int], random: np.random.Generator
     ) -> NDArray[np.uint8]:
-        with about("intervention"):
-            with blaming(path, function):
+        with naming("intervention"):
+            with user_errors(path, function):
                 anew = function(_read_only(image), corners, random)
             _check_block(anew, (corners[2] - corners[0], corners[3] - corners[1], 3), name)
         return np.asarray(anew)

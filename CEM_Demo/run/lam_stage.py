@@ -22,7 +22,7 @@ from CEM_Demo.results.lam_files import LamCache, LamNumbers, MissingLam, StoredL
 from CEM_Demo.results.manifest import read_manifest
 from CEM_Demo.results.paths import result_paths
 from CEM_Demo.results.provenance import versions
-from CEM_Demo.run.preparation import Run, Subject
+from CEM_Demo.run.preparation import PosedImage, Run
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +41,9 @@ def make_lam_caches(run: Run) -> LamCaches:
     if "LAM" not in run.config.maps:
         return {}
     caches = {
-        (label, subject.name): {roi: _make_cache(run, label, of_model, subject, roi) for roi in subject.rois}
+        (label, posed.name): {roi: _make_cache(run, label, of_model, posed, roi) for roi in posed.rois}
         for label, of_model in ((label, model.provenance()) for label, model in run.models.items())
-        for subject in run.subjects
+        for posed in run.posed_images
     }
     if run.config.load_previous:
         for of_rois in caches.values():
@@ -52,19 +52,19 @@ def make_lam_caches(run: Run) -> LamCaches:
     return caches
 
 
-def _make_cache(run: Run, model: str, of_model: dict[str, Any], subject: Subject, roi: ROI) -> LamCache:
+def _make_cache(run: Run, model: str, of_model: dict[str, Any], posed: PosedImage, roi: ROI) -> LamCache:
     provenance = {
         "sr": run.config.sr,
         "mask_block_size": run.config.mask_block_size,
         "roi": str(roi),
-        "image_sha256": subject.provenance["image_sha256"],
-        "degraded_sha256": subject.provenance["degraded_sha256"],
+        "image_sha256": posed.provenance["image_sha256"],
+        "degraded_sha256": posed.provenance["degraded_sha256"],
         **of_model,
         "device": describe_device(run.device),
         "versions": versions(),
         "lam": CONSTANTS,
     }
-    return LamCache(result_paths(run.config, model, subject.name, roi), provenance)
+    return LamCache(result_paths(run.config, model, posed.name, roi), provenance)
 
 
 def compute_lams(run: Run, caches: LamCaches) -> None:
@@ -77,27 +77,27 @@ def compute_lams(run: Run, caches: LamCaches) -> None:
     """
     for label, found in run.models.items():
         left = [
-            (subject, roi, cache)
-            for subject in run.subjects
-            for roi, cache in caches.get((label, subject.name), {}).items()
+            (posed, roi, cache)
+            for posed in run.posed_images
+            for roi, cache in caches.get((label, posed.name), {}).items()
             if not cache.is_complete()
         ]
         if left:
             net = found.load().to(run.device)
-            for subject, roi, cache in left:
-                _compute_lam(net, subject, roi, cache)
+            for posed, roi, cache in left:
+                _compute_lam(net, posed, roi, cache)
 
 
-def _compute_lam(net: nn.Module, subject: Subject, roi: ROI, cache: LamCache) -> None:
+def _compute_lam(net: nn.Module, posed: PosedImage, roi: ROI, cache: LamCache) -> None:
     """Compute and save one map, with the number of threads that the effects were computed with."""
-    where = f"{cache.paths.model} on {image_with_rois(subject.name, [roi], of=len(subject.rois))}"
+    where = f"{cache.paths.model} on {image_with_rois(posed.name, [roi], of=len(posed.rois))}"
     began = time.monotonic()
     with sole_writer(cache.paths.pair_folder):
         effects = read_manifest(cache.paths)
         threads = effects.threads if effects else torch.get_num_threads()
         try:
             with cpu_threads(threads):
-                found = lam(net, subject.scene.degraded, roi, subject.scene.scale)
+                found = lam(net, posed.scene.degraded, roi, posed.scene.scale)
         except InputError as error:
             log.warning("%s: no LAM: %s", where, error)
             cache.save(MissingLam(str(error)), threads, time.monotonic() - began)
@@ -105,12 +105,12 @@ def _compute_lam(net: nn.Module, subject: Subject, roi: ROI, cache: LamCache) ->
             log.warning("%s: no LAM, for the memory does not hold the gradients of one image", where)
         else:
             log.info("%s: LAM: %s", where, found)
-            cache.save(_stored(found, subject), threads, time.monotonic() - began)
+            cache.save(_stored(found, posed), threads, time.monotonic() - began)
 
 
-def _stored(found: LocalAttribution, subject: Subject) -> StoredLam:
+def _stored(found: LocalAttribution, posed: PosedImage) -> StoredLam:
     height, width = found.size
     numbers = LamNumbers(
         diffusion_index=found.diffusion_index, gini=found.gini, pixels=found.pixels, width=width, height=height
     )
-    return StoredLam(found.map, found.signed, block_sums(found.map, subject.grid), numbers)
+    return StoredLam(found.map, found.signed, block_sums(found.map, posed.grid), numbers)

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from CEM_Demo.config.metric_sources import MetricSource
-from CEM_Demo.errors import InputError, about
+from CEM_Demo.errors import InputError, naming
 from CEM_Demo.geometry import ROI
 from CEM_Demo.inference.checks import to_unit_range
-from CEM_Demo.inference.choice import Shared, choose_inference
+from CEM_Demo.inference.choice import RoiGroup, choose_inference
 from CEM_Demo.method.further_metrics import BUILT_IN
 from CEM_Demo.method.metric import Metric, to_uint8
 from CEM_Demo.run.experiment import truth_around
 from CEM_Demo.tasks import Scene
-from CEM_Demo.user_code import blaming, load_user_code
+from CEM_Demo.user_code import load_user_code, user_errors
 
 
 def load_metrics(sources: Sequence[MetricSource]) -> tuple[tuple[Metric, ...], dict[str, Any]]:
@@ -35,7 +35,7 @@ def load_metrics(sources: Sequence[MetricSource]) -> tuple[tuple[Metric, ...], d
         if source.code is None:
             metrics.append(BUILT_IN[source.name])
             continue
-        with about("metrics"):
+        with naming("metrics"):
             code = load_user_code(source.code, source.name)
             metrics.append(_own_metric(code.value, source.name, source.code))
         provenance[source.name] = code.sources
@@ -54,8 +54,8 @@ def _own_metric(function: Callable[..., Any], name: str, path: Path) -> Metric:
     def measure(restored: Tensor, ground_truth: Tensor) -> NDArray[np.float64]:
         images = to_unit_range(to_uint8(restored))
         truths = to_unit_range(ground_truth)[None].repeat(len(images), 1, 1, 1)
-        with about("metrics"):
-            with blaming(path, function):
+        with naming("metrics"):
+            with user_errors(path, function):
                 values = function(images, truths)
             return _checked(values, len(images), f"{path}:{name}")
 
@@ -93,7 +93,7 @@ def choose_with_margin(
     device: torch.device,
     kind: str,
     metrics: Sequence[Metric],
-) -> list[Shared]:
+) -> list[RoiGroup]:
     """The inferences of :func:`choose_inference` that restore what the metrics need around each ROI too."""
     margin, (height, width) = max((metric.margin for metric in metrics), default=0), scene.ground_truth.shape[:2]
     restored = {roi: roi.grown(margin, height, width) for roi in rois}
@@ -106,6 +106,6 @@ def choose_with_margin(
     ]
 
 
-def _of_rois(share: Shared, places: dict[ROI, int]) -> Shared:
+def _of_rois(share: RoiGroup, places: dict[ROI, int]) -> RoiGroup:
     """An inference of ROIs that lie within those it was made for, each by the number of the latter."""
     return replace(share, rois=tuple(places), reached=share.reached[list(places.values())])

@@ -18,7 +18,7 @@ from CEM_Demo.files import writing
 from CEM_Demo.geometry import ROI, Grid, grid_of
 from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.inference.checks import check_network
-from CEM_Demo.inference.choice import Shared
+from CEM_Demo.inference.choice import RoiGroup
 from CEM_Demo.inference.interface import Inference
 from CEM_Demo.method.metric import Metric
 from CEM_Demo.method.patch_bank import PatchBank, load_bank
@@ -34,7 +34,7 @@ TRIAL_SIDE = 128
 
 
 @dataclass(frozen=True)
-class Subject:
+class PosedImage:
     """An image of the run, ready for interventions; shared by all models."""
 
     name: str
@@ -61,7 +61,7 @@ class Run:
     config: Config
     device: torch.device
     bank: PatchBank
-    subjects: list[Subject]
+    posed_images: list[PosedImage]
     models: dict[str, Model]
     further: tuple[Metric, ...]
 
@@ -86,10 +86,10 @@ def prepare(config: Config) -> Run:
     bank = bank_of(source, lambda: load_bank(Path(config.patch_path)), config.mask_block_size, config.seed)
     further, of_metrics = load_metrics(config.further_metrics)
     recorded = {"bank_sha256": bank.digest, **of_metrics}
-    subjects = [_make_subject(config, name, image, bank, recorded) for name, image in images.items()]
-    for subject in subjects:
-        try_metrics(further, subject.scene, subject.rois[0])
-    return Run(config, device, bank, subjects, models, further)
+    posed_images = [_pose_image(config, name, image, bank, recorded) for name, image in images.items()]
+    for posed in posed_images:
+        try_metrics(further, posed.scene, posed.rois[0])
+    return Run(config, device, bank, posed_images, models, further)
 
 
 def _check_rois(config: Config, image: UInt8Image, name: str, description: str) -> None:
@@ -117,7 +117,7 @@ def _check_writable(folder: Path) -> None:
         raise InputError(f"output_dir: you may not write into {existing}; give another output_dir")
 
 
-def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank, recorded: dict[str, Any]) -> Subject:
+def _pose_image(config: Config, name: str, image: UInt8Image, bank: PatchBank, recorded: dict[str, Any]) -> PosedImage:
     scene = make_scene(config.task_degradation, image, name)
     _check_rois(config, scene.ground_truth, name, f"{name} cropped to a multiple of sr")
     grid = grid_of(scene.degraded, config.block, config.sr)
@@ -133,7 +133,7 @@ def _make_subject(config: Config, name: str, image: UInt8Image, bank: PatchBank,
         "degraded_sha256": digest_of(scene.degraded),
         **recorded,
     }
-    return Subject(name, scene, grid, config.rois_of(name), chosen, sampling, provenance)
+    return PosedImage(name, scene, grid, config.rois_of(name), chosen, sampling, provenance)
 
 
 def check_networks(run: Run, pairs: Container[tuple[str, str]]) -> None:
@@ -143,27 +143,27 @@ def check_networks(run: Run, pairs: Container[tuple[str, str]]) -> None:
         InputError: a checkpoint does not fit its network, or a network does not restore an image.
     """
     for model in run.models:
-        subjects = [subject for subject in run.subjects if (model, subject.name) in pairs]
-        if subjects:
+        posed_images = [posed for posed in run.posed_images if (model, posed.name) in pairs]
+        if posed_images:
             net = run.models[model].load()
-            for subject in subjects:
-                try_network(run, net, model, subject)
+            for posed in posed_images:
+                try_network(run, net, model, posed)
 
 
-def try_network(run: Run, net: nn.Module, model: str, subject: Subject) -> None:
+def try_network(run: Run, net: nn.Module, model: str, posed: PosedImage) -> None:
     # A corner shows what is wrong; the whole of a huge image would take long, and more memory than the run.
-    corner = subject.scene.degraded[:TRIAL_SIDE, :TRIAL_SIDE]
-    height, width = (side * subject.scene.scale for side in corner.shape[:2])
+    corner = posed.scene.degraded[:TRIAL_SIDE, :TRIAL_SIDE]
+    height, width = (side * posed.scene.scale for side in corner.shape[:2])
     check_network(net, corner, (height, width), run.device, model)
 
 
 def inferences_for(
-    run: Run, net: nn.Module, subject: Subject, rois: list[ROI], kind: str | None = None
-) -> list[Shared]:
+    run: Run, net: nn.Module, posed: PosedImage, rois: list[ROI], kind: str | None = None
+) -> list[RoiGroup]:
     """A model's inferences on ROIs of an image, of a kind, or of the one that the config asks for."""
     config = run.config
     kind = kind or config.inference
-    return choose_with_margin(net, subject.scene, rois, config.block, run.device, kind, run.further)
+    return choose_with_margin(net, posed.scene, rois, config.block, run.device, kind, run.further)
 
 
 def batch_size_for(run: Run, model: str, inference: Inference) -> int:

@@ -101,7 +101,7 @@ def predict_seconds(
 def _blocks(experiment: Experiment) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Number the blocks row by row; give those that can change an ROI, the nearest first, and the others."""
     reached = np.logical_or.reduce(experiment.group.reached)
-    around, side = experiment.group.around, experiment.grid.block * experiment.grid.scale
+    around, side = experiment.group.hull, experiment.grid.block * experiment.grid.scale
     rows, columns = (place * side + side / 2 for place in np.indices(experiment.grid.shape).reshape(2, -1))
     middle = around.top + around.height / 2, around.left + around.width / 2
     distance = np.hypot(rows - middle[0], columns - middle[1])

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from CEM_Demo.errors import InputError, about
+from CEM_Demo.errors import InputError, naming
 from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.tasks.degradation import Degradation
 from CEM_Demo.tasks.pairing import find_input, scale_of_pair
 from CEM_Demo.tasks.scene import Scene, keep_patches
-from CEM_Demo.user_code import blaming, load_user_code, split_code
+from CEM_Demo.user_code import load_user_code, split_code, user_errors
 
 
 def make_scene(ground_truth: UInt8Image, image_name: str, degradation: Degradation) -> Scene:
@@ -38,7 +38,7 @@ def make_scene(ground_truth: UInt8Image, image_name: str, degradation: Degradati
     provenance: dict[str, Any] = {"input_sha256": hashlib.sha256(given.tobytes()).hexdigest()}
     if degradation.function is None:
         return Scene(ground_truth, given, scale, keep_patches, provenance)
-    with about("degradation"):
+    with naming("degradation"):
         try:
             path, name = split_code(degradation.function)
         except ValueError as error:
@@ -56,7 +56,7 @@ def _degraded(
     noise_seeds: NDArray[np.uint64],
 ) -> NDArray[np.uint8]:
     draws = (np.random.Generator(np.random.Philox(key=int(seed))) for seed in noise_seeds)
-    with about("degradation"), blaming(path, function):
+    with naming("degradation"), user_errors(path, function):
         degraded = [function(patch, draw) for patch, draw in zip(patches, draws, strict=True)]
         for patch, changed in zip(patches, degraded, strict=True):
             _check(changed, patch, f"{path}:{getattr(function, '__name__', function)}")

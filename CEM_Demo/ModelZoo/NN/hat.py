@@ -13,7 +13,7 @@ from CEM_Demo.ModelZoo.NN.swinir import (
     channels_first,
     channels_last,
 )
-from CEM_Demo.ModelZoo.NN.windows import (
+from CEM_Demo.ModelZoo.NN.window_attention import (
     WindowAttention,
     attend,
     feed_forward,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from CEM_Demo.ModelZoo.NN.layers import convolution
-from CEM_Demo.ModelZoo.NN.windows import relative_index, shift_mask, window_attention
+from CEM_Demo.ModelZoo.NN.window_attention import relative_index, shift_mask, window_attention
 
 HEAD_WIDTH = 32
 SIDE = 8  # side of an attention window, in pixels

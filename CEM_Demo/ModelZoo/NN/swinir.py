@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from CEM_Demo.ModelZoo.NN.layers import DIV2K_MEAN, convolution, named, upsampler
-from CEM_Demo.ModelZoo.NN.windows import WindowAttention, feed_forward, relative_index, shift_mask
+from CEM_Demo.ModelZoo.NN.window_attention import WindowAttention, feed_forward, relative_index, shift_mask
 from CEM_Demo.ModelZoo.padding import padded_side, reflect_pad
 from CEM_Demo.ModelZoo.registry import SizeRequirement
 

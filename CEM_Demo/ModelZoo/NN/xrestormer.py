@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from CEM_Demo.ModelZoo.NN.layers import convolution
 from CEM_Demo.ModelZoo.NN.restormer import ChannelNorm, GatedFeedForward, TransformerUNet, TransposedAttention
-from CEM_Demo.ModelZoo.NN.windows import attend, merge, overlapping_windows, partition, split_heads
+from CEM_Demo.ModelZoo.NN.window_attention import attend, merge, overlapping_windows, partition, split_heads
 
 HEAD_WIDTH = 16  # channels of a head of spatial attention
 SIDE, MARGIN = 8, 2  # side of a window of queries, and how far its keys extend beyond it, in pixels

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from CEM_Demo.errors import InputError
 from CEM_Demo.networks.fitting import unwrap
 from CEM_Demo.networks.randomness import seeded
-from CEM_Demo.user_code import blaming
+from CEM_Demo.user_code import user_errors
 
 
 def build_own(make: Any, kwargs: Mapping[str, Any], code: Path) -> Callable[[Tensor], Any]:
@@ -28,7 +28,7 @@ def build_own(make: Any, kwargs: Mapping[str, Any], code: Path) -> Callable[[Ten
     """
     if isinstance(make, nn.Module) or _takes_an_image(make, kwargs):
         return unwrap(make)
-    with blaming(code, make), seeded(0):
+    with user_errors(code, make), seeded(0):
         net = make(**kwargs)
     if not callable(net):
         raise InputError(f"{code} gives a {type(net).__name__}, not a network (torch.nn.Module or another function)")

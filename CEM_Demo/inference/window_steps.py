@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from CEM_Demo.inference.graph import Graph, Node
-from CEM_Demo.inference.reach import Reach, input_window
+from CEM_Demo.inference.roi_graph import RoiGraph, input_window
 from CEM_Demo.inference.rules import Run
-from CEM_Demo.inference.windows import Box, Windows, one_window
+from CEM_Demo.inference.windows import Window, Windows, one_window
 
-NOWHERE = Box(0, 0, 0, 0)
+NOWHERE = Window(0, 0, 0, 0)
 
 Values = list[Any]
 Gather = Callable[[Values, int], Any]
@@ -41,7 +41,7 @@ class Steps:
         bytes: how much the largest step reads and writes for one image.
     """
 
-    block: Box
+    block: Window
     steps: list[Step]
     take_roi: Gather
     bytes: int
@@ -63,25 +63,25 @@ class Steps:
         return self.take_roi(values, count)
 
 
-def compile_steps(reach: Reach, kept: Values, work: list[Windows]) -> Steps:
+def compile_steps(roi_graph: RoiGraph, kept: Values, work: list[Windows]) -> Steps:
     """Compile the steps for interventions on one block that reaches the ROI.
 
     Args:
         kept: what is kept of the baseline, see :func:`run_whole`.
         work: a single window for each node, which is to be computed, see :func:`work_windows`.
     """
-    graph = reach.graph
+    graph = roi_graph.graph
     running = [number for number, window in enumerate(work) if window.filled[0] and number != graph.image]
     last_use = {source: number for number in running for source in graph.nodes[number].inputs}
     steps = []
     largest = 0
     for number in running:
-        node, rule = graph.nodes[number], reach.rules[number]
+        node, rule = graph.nodes[number], roi_graph.rules[number]
         windows = [
             input_window(graph, rule, position, source, work[number]) for position, source in enumerate(node.inputs)
         ]
         gathers = [
-            _gather(reach, kept, source, work[source], window, rule.outside if rule else 0.0)
+            _gather(roi_graph, kept, source, work[source], window, rule.outside if rule else 0.0)
             for source, window in zip(node.inputs, windows, strict=True)
         ]
         boxes = [NOWHERE if window is None else window.box(0) for window in windows]
@@ -90,18 +90,20 @@ def compile_steps(reach: Reach, kept: Values, work: list[Windows]) -> Steps:
         steps.append(Step(number, gathers, run, done))
         values = [_values(graph.nodes[source], box) for source, box in zip(node.inputs, boxes, strict=True)]
         largest = max(largest, sum(values) + _values(node, work[number].box(0)))
-    take_roi = _gather(reach, kept, graph.output, work[graph.output], one_window(reach.roi), 0.0)
+    take_roi = _gather(roi_graph, kept, graph.output, work[graph.output], one_window(roi_graph.roi), 0.0)
     return Steps(work[graph.image].box(0), steps, take_roi, 4 * largest)
 
 
-def _values(node: Node, box: Box) -> int:
+def _values(node: Node, box: Window) -> int:
     """Count the numbers that a window of a node holds for one image."""
     return node.shape[1] * math.prod(box.sides) if node.is_map and node.shape else math.prod(node.shape or ())
 
 
-def _gather(reach: Reach, kept: Values, source: int, work: Windows, wanted: Windows | None, outside: float) -> Gather:
+def _gather(
+    roi_graph: RoiGraph, kept: Values, source: int, work: Windows, wanted: Windows | None, outside: float
+) -> Gather:
     """Make a function that collects a window of a node's value: the baseline, overlaid with what changed."""
-    node = reach.graph.nodes[source]
+    node = roi_graph.graph.nodes[source]
     baseline = kept[source]
     if wanted is None:
         return lambda values, count: baseline
@@ -110,14 +112,14 @@ def _gather(reach: Reach, kept: Values, source: int, work: Windows, wanted: Wind
         return (lambda values, count: baseline) if changed.empty else (lambda values, count: values[source])
     shared = changed.meet(box)
     if shared.empty:
-        unchanged = _filled_outside(_part(reach, baseline, source, box), box, node.size, outside)
+        unchanged = _filled_outside(_part(roi_graph, baseline, source, box), box, node.size, outside)
         return lambda values, count: unchanged.expand(count, -1, -1, -1)
     if changed == box:
         return lambda values, count: values[source]
     if shared == box:
         inner = (..., *box.slices(changed))
         return lambda values, count: values[source][inner]
-    around = _filled_outside(_part(reach, baseline, source, box), box, node.size, outside)
+    around = _filled_outside(_part(roi_graph, baseline, source, box), box, node.size, outside)
     target, origin = (..., *shared.slices(box)), (..., *shared.slices(changed))
 
     def paste(values: Values, count: int) -> Tensor:
@@ -131,19 +133,19 @@ def _gather(reach: Reach, kept: Values, source: int, work: Windows, wanted: Wind
     return paste
 
 
-def _part(reach: Reach, baseline: Tensor, source: int, box: Box) -> Tensor:
+def _part(roi_graph: RoiGraph, baseline: Tensor, source: int, box: Window) -> Tensor:
     """Give the window ``box`` of the baseline, or of a tensor that is broadcast to feature maps."""
-    if reach.graph.nodes[source].constant is None:
-        kept = reach.kept[source]
+    if roi_graph.graph.nodes[source].constant is None:
+        kept = roi_graph.kept[source]
         assert kept is not None, "nothing gathers from what is not kept"
         return baseline[(..., *box.slices(kept))]
     constant = baseline[(None,) * (4 - baseline.ndim)]
     return constant[..., box.top : box.bottom, box.left : box.right]
 
 
-def _filled_outside(window: Tensor, box: Box, size: tuple[int, int], outside: float) -> Tensor:
+def _filled_outside(window: Tensor, box: Window, size: tuple[int, int], outside: float) -> Tensor:
     """Fill the window ``box`` with ``outside`` where it leaves a map of ``size``."""
-    inside = box.meet(Box(0, size[0], 0, size[1]))
+    inside = box.meet(Window(0, size[0], 0, size[1]))
     if outside == 0 or inside == box:
         return window
     filled = torch.full_like(window, outside)

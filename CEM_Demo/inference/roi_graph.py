@@ -17,13 +17,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from CEM_Demo.inference.graph import Graph
 from CEM_Demo.inference.operators import is_batchable, rules_of
 from CEM_Demo.inference.rules import Rule
-from CEM_Demo.inference.windows import Box, Windows, common, hull, no_windows, one_window, whole
+from CEM_Demo.inference.windows import Window, Windows, common, hull, no_windows, one_window, whole
 
 SURVEYED_AT_ONCE = 4096
 
 
 @dataclass(frozen=True)
-class Reach:
+class RoiGraph:
     """A graph seen from one ROI.
 
     Attributes:
@@ -36,10 +36,10 @@ class Reach:
     """
 
     graph: Graph
-    roi: Box
+    roi: Window
     rules: tuple[Rule | None, ...]
     needed: tuple[Windows, ...]
-    kept: tuple[Box | None, ...]
+    kept: tuple[Window | None, ...]
     batchable: bool
     multiply_adds: tuple[float, ...]
 
@@ -52,7 +52,7 @@ class Reach:
         )
 
 
-def reach_of(graph: Graph, roi: Box) -> Reach:
+def graph_from_roi(graph: Graph, roi: Window) -> RoiGraph:
     """Follow ``roi``, a window of the output, back through the graph."""
     rules = rules_of(graph)
     needed, kept = _follow(graph, rules, roi)
@@ -61,19 +61,19 @@ def reach_of(graph: Graph, roi: Box) -> Reach:
         for node, rule in zip(graph.nodes, rules, strict=True)
     )
     costs = tuple(_multiply_adds(graph, number, rule) for number, rule in enumerate(rules))
-    return Reach(graph, roi, rules, needed, kept, batchable, costs)
+    return RoiGraph(graph, roi, rules, needed, kept, batchable, costs)
 
 
-def seen_from(reach: Reach, roi: Box) -> Reach:
+def from_another_roi(roi_graph: RoiGraph, roi: Window) -> RoiGraph:
     """Give the same graph, seen from another window of the output."""
-    needed, kept = _follow(reach.graph, reach.rules, roi)
-    return replace(reach, roi=roi, needed=needed, kept=kept)
+    needed, kept = _follow(roi_graph.graph, roi_graph.rules, roi)
+    return replace(roi_graph, roi=roi, needed=needed, kept=kept)
 
 
 def _follow(
-    graph: Graph, rules: tuple[Rule | None, ...], roi: Box
-) -> tuple[tuple[Windows, ...], tuple[Box | None, ...]]:
-    """Find what is needed of each node and what is kept of it; see :class:`Reach`."""
+    graph: Graph, rules: tuple[Rule | None, ...], roi: Window
+) -> tuple[tuple[Windows, ...], tuple[Window | None, ...]]:
+    """Find what is needed of each node and what is kept of it; see :class:`RoiGraph`."""
     needed = [no_windows(1) for _ in graph.nodes]
     kept: list[Windows] = list(needed)
     needed[graph.output] = kept[graph.output] = one_window(roi)
@@ -100,13 +100,13 @@ def input_window(graph: Graph, rule: Rule | None, position: int, source: int, ou
     return None if window is None else window.only(output.filled)
 
 
-def work_windows(reach: Reach, changed: Windows) -> list[Windows]:
+def work_windows(roi_graph: RoiGraph, changed: Windows) -> list[Windows]:
     """Find, for each node, the windows to compute when ``changed``, N windows of the image, are replaced."""
-    graph, count = reach.graph, changed.starts.shape[1]
+    graph, count = roi_graph.graph, changed.starts.shape[1]
     work = [no_windows(count)] * len(graph.nodes)
-    for number, (node, rule) in enumerate(zip(graph.nodes, reach.rules, strict=True)):
+    for number, (node, rule) in enumerate(zip(graph.nodes, roi_graph.rules, strict=True)):
         if number == graph.image:
-            work[number] = changed.only(common(changed, reach.needed[number]).filled)
+            work[number] = changed.only(common(changed, roi_graph.needed[number]).filled)
             continue
         if node.constant is None:
             # Only what is needed can change anything else that is needed.
@@ -116,12 +116,12 @@ def work_windows(reach: Reach, changed: Windows) -> list[Windows]:
                 continue
             if rule is None:
                 some = np.logical_or.reduce([window.filled for _, window in sources])
-                work[number] = whole(node.size, count).only(some & reach.needed[number].filled)
+                work[number] = whole(node.size, count).only(some & roi_graph.needed[number].filled)
                 continue
             changes = hull(
                 rule.changes(position, window).within(node.size).only(window.filled) for position, window in sources
             )
-            both = common(changes, reach.needed[number])
+            both = common(changes, roi_graph.needed[number])
             work[number] = both.only(both.filled)
     return work
 
@@ -163,18 +163,18 @@ class Survey:
     largest_bytes: int
 
 
-def survey(reach: Reach, blocks: Windows) -> Survey:
+def survey(roi_graph: RoiGraph, blocks: Windows) -> Survey:
     """Survey interventions on ``blocks``, N windows of the image, in parts, since there may be very many."""
-    nodes = reach.graph.nodes
-    computed = [node.constant is None and number != reach.graph.image for number, node in enumerate(nodes)]
+    nodes = roi_graph.graph.nodes
+    computed = [node.constant is None and number != roi_graph.graph.image for number, node in enumerate(nodes)]
     depths = [math.prod(node.shape or ()) // math.prod(node.size) for node in nodes]
     areas = np.zeros(len(nodes), np.int64)
     reached = np.zeros(blocks.starts.shape[1], bool)
     largest = 0
     for start in range(0, len(reached), SURVEYED_AT_ONCE):
         part = slice(start, start + SURVEYED_AT_ONCE)
-        work = work_windows(reach, Windows(blocks.starts[:, part], blocks.stops[:, part]))
-        reached[part] = work[reach.graph.output].filled
+        work = work_windows(roi_graph, Windows(blocks.starts[:, part], blocks.stops[:, part]))
+        reached[part] = work[roi_graph.graph.output].filled
         for number in np.flatnonzero(computed):
             reaching = work[number].areas * reached[part]
             areas[number] += reaching.sum()
@@ -203,27 +203,27 @@ class Cost:
     kept_bytes: int
 
 
-def cost_of(reach: Reach, survey: Survey) -> Cost:
+def cost_of(roi_graph: RoiGraph, survey: Survey) -> Cost:
     """Compute the mean work of interventions that are spread evenly over the surveyed blocks."""
     dense = incremental = dense_values = incremental_values = 0.0
     blocks = len(survey.reached)
-    for number, node in enumerate(reach.graph.nodes):
-        if node.constant is not None or number == reach.graph.image:
+    for number, node in enumerate(roi_graph.graph.nodes):
+        if node.constant is not None or number == roi_graph.graph.image:
             continue
         share = float(survey.areas[number] / blocks) / float(np.prod(node.size))
         values = float(np.prod(node.shape or (0,)))
-        dense += reach.multiply_adds[number]
-        incremental += reach.multiply_adds[number] * share
+        dense += roi_graph.multiply_adds[number]
+        incremental += roi_graph.multiply_adds[number] * share
         dense_values += values
         incremental_values += values * share
     reached = int(survey.reached.sum())
-    return Cost(dense, incremental, dense_values, incremental_values, reached, blocks, _kept_bytes(reach))
+    return Cost(dense, incremental, dense_values, incremental_values, reached, blocks, _kept_bytes(roi_graph))
 
 
-def _kept_bytes(reach: Reach) -> int:
+def _kept_bytes(roi_graph: RoiGraph) -> int:
     shapes = [
         (node.shape[1], *box.sides) if node.is_map else node.shape
-        for node, box in zip(reach.graph.nodes, reach.kept, strict=True)
+        for node, box in zip(roi_graph.graph.nodes, roi_graph.kept, strict=True)
         if box is not None and node.shape is not None and node.constant is None
     ]
     return 4 * sum(math.prod(shape) for shape in shapes)
