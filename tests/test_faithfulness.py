@@ -181,7 +181,7 @@ def test_curves_do_not_depend_on_the_batch_size() -> None:
 
 
 def additivity(joint: JointExperiment) -> list[Additivity]:
-    return paired_additivity(joint, (2, 4, 8, 16, 100), DRAWS)
+    return paired_additivity(joint, joint.candidates, (2, 4, 8, 16, 100), DRAWS)
 
 
 def test_effects_of_disjoint_linear_footprints_add_in_squared_error() -> None:

@@ -52,21 +52,23 @@ def growth(effects: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(10 ** (effects / 10) - 1)
 
 
-def paired_additivity(joint: JointExperiment, sizes: Iterable[int], draws: int) -> list[Additivity]:
+def paired_additivity(
+    joint: JointExperiment, among: NDArray[np.int64], sizes: Iterable[int], draws: int
+) -> list[Additivity]:
     """Replace random sets of blocks jointly, and each of their blocks alone by the same patch.
 
     Args:
         joint: the experiment.
-        sizes: blocks of a set; those larger than the number of blocks that may be replaced are left out.
+        among: the blocks that sets are made of; those without effect would add trivially.
+        sizes: blocks of a set; those larger than the number of such blocks are left out.
         draws: how many; the sets are dealt out to them in turn.
     """
-    candidates = joint.candidates
-    possible = [size for size in sizes if size <= len(candidates)]
+    possible = [size for size in sizes if size <= len(among)]
     if not possible:
         return []
     sets = np.stack(
         [
-            joint.mask(joint.random(1, size, number).permutation(candidates)[:size])
+            joint.mask(joint.random(1, size, number).permutation(among)[:size])
             for size in possible
             for number in range(SETS_PER_SIZE)
         ]

@@ -52,7 +52,7 @@ class Faithfulness(BaseModel):
         all_replaced: dB that the ROI loses then.
         without_hurting: dB that the ROI gains where the hurting blocks alone are replaced, which is where the
             insertion ends that puts back all others; None where there are none.
-        additivity: over random sets, size by size.
+        additivity: over random sets of blocks that the map shows, size by size.
         reliability: of the map's own draws; None where they do not tell.
         sanity: what must be zero.
         randomization: how much of the map is left in networks that forgot; None where that was not asked for.
@@ -152,7 +152,7 @@ def assess(
         insertion=insertion,
         all_replaced=_all_replaced(joint, draws),
         without_hurting=interval_of(-np.array(hurting.curves[MAP].effects[-1])) if hurting else None,
-        additivity=paired_additivity(joint, design.subset_sizes, draws),
+        additivity=paired_additivity(joint, ranked[scores != 0], design.subset_sizes, draws),
         reliability=reliability,
         sanity=check_exactness(joint),
     )
