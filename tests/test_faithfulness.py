@@ -24,7 +24,7 @@ from CEM_Demo.faithfulness.experiment import UNROUNDED, JointExperiment, make_jo
 from CEM_Demo.faithfulness.figure import draw
 from CEM_Demo.faithfulness.orders import highest_first, nearest_first, random_orders
 from CEM_Demo.faithfulness.randomization import randomize
-from CEM_Demo.faithfulness.record import read_record, sentence_of
+from CEM_Demo.faithfulness.record import read_record
 from CEM_Demo.faithfulness.reliability import Reliability, split_half
 from CEM_Demo.faithfulness.sanity import check_exactness
 from CEM_Demo.geometry import ROI, Grid, grid_of
@@ -35,6 +35,7 @@ from CEM_Demo.method.measurements import Draws
 from CEM_Demo.method.metric import PSNR, Metric
 from CEM_Demo.method.patch_bank import PatchBank
 from CEM_Demo.report.panels import read_panels
+from CEM_Demo.results.faithfulness import faithfulness_sentence
 from CEM_Demo.results.paths import faithfulness_path, result_paths
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.experiment import Experiment
@@ -351,8 +352,8 @@ def test_a_run_is_tested_once_and_its_table_has_a_row_for_each_map(
     assert record.result.randomization is not None
     assert paths.faithfulness_figure.read_bytes().startswith(b"\x89PNG")
     ((panel,),) = read_panels(config, ["photo_1.png"], ["Tiny"])
-    assert sentence_of(paths, panel.map.effect_map.effects) == record.result.sentence
-    assert sentence_of(paths, panel.map.effect_map.effects + 1) is None
+    assert faithfulness_sentence(paths, panel.map.effect_map.effects) == record.result.sentence
+    assert faithfulness_sentence(paths, panel.map.effect_map.effects + 1) is None
     with faithfulness_path(config, ".csv").open() as file:
         (line,) = csv.DictReader(file)
     assert (line["model"], line["image"], line["verdict"]) == ("Tiny", "photo_1.png", record.result.verdict)

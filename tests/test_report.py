@@ -139,7 +139,7 @@ def test_names_are_escaped(tmp_path: Path, settings: dict[str, Any]) -> None:
     picture = png_bytes(photograph(8, 8))
     roi = np.zeros((4, 5), dtype=bool)
     shown = make_map(30.0, {"coarse": Draws.of_published(np.full((4, 5, 2), 29.0))}, 0.01, roi)
-    panel = Panel(evil, picture, picture, picture, picture, 30.0, shown, None)
+    panel = Panel(evil, picture, picture, picture, picture, 30.0, shown, None, None, None)
     text = render(make_config(tmp_path, settings), [Section(evil, ROI_OF_TESTS, picture, picture, 32, 40, [panel])])
     assert "<script>alert" not in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text

@@ -24,6 +24,7 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.images import png_bytes
 from CEM_Demo.method.measurements import Draws
 from CEM_Demo.ModelZoo import checkpoints, registry
+from CEM_Demo.report.lam_maps import ShownLam
 from CEM_Demo.report.panels import make_map
 from CEM_Demo.report.report import Panel, Section, render
 from CEM_Demo.results.paths import check_nothing_is_shared, report_path, result_paths
@@ -276,7 +277,7 @@ def a_page(text: str) -> str:
         "reach": ["11", "11"],
         "wall_seconds": 1.0,
     }
-    panel = Panel(text, PICTURE, PICTURE, PICTURE, PICTURE, 30.0, made, manifest)
+    panel = Panel(text, PICTURE, PICTURE, PICTURE, PICTURE, 30.0, made, manifest, ShownLam(PICTURE, (text,)), text)
     with tempfile.TemporaryDirectory() as folder:
         config = a_config(Path(folder))
     # No config accepts names like these, but the page must not depend on that.

@@ -160,7 +160,8 @@ def _assess_and_write(pair: Pair, net: nn.Module) -> Record:
     with sole_writer(pair.paths.pair_folder), exact_arithmetic():
         began = time.monotonic()
         result = _assess(pair, net)
-        record = Record(provenance=pair.provenance, result=result, seconds=round(time.monotonic() - began, 1))
+        seconds = round(time.monotonic() - began, 1)
+        record = Record(provenance=pair.provenance, result=result, sentence=result.sentence, seconds=seconds)
         write_bytes(pair.paths.faithfulness_figure, _png(draw(result, pair.title)))
         # Last, since it vouches for the figure as well.
         write_bytes(pair.paths.faithfulness, record.to_bytes())

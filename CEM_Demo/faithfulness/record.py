@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from CEM_Demo.faithfulness.assessment import Faithfulness
 from CEM_Demo.results.paths import ResultPaths
-from CEM_Demo.results.provenance import digest_of
 
 
 class Record(BaseModel):
@@ -20,6 +17,7 @@ class Record(BaseModel):
         format: number of this layout.
         provenance: all that decides the numbers, the map among it.
         result: what the tests gave.
+        sentence: what the report may say of the map.
         seconds: computing time.
     """
 
@@ -28,6 +26,7 @@ class Record(BaseModel):
     format: Literal[1] = 1
     provenance: dict[str, Any]
     result: Faithfulness
+    sentence: str
     seconds: float
 
     def to_bytes(self) -> bytes:
@@ -41,11 +40,3 @@ def read_record(paths: ResultPaths) -> Record | None:
         return Record.model_validate_json(paths.faithfulness.read_bytes())
     except (OSError, ValidationError):
         return None
-
-
-def sentence_of(paths: ResultPaths, effects: NDArray[np.float64]) -> str | None:
-    """Give what a report may say of a map, rows x columns in dB; None where this very map was not tested."""
-    record = read_record(paths)
-    if record is None or record.provenance.get("effects_sha256") != digest_of(effects):
-        return None
-    return record.result.sentence

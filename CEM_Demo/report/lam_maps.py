@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import dataclass
 
 from CEM_Demo.attribution.diffusion import describe
 from CEM_Demo.attribution.pictures import blend, density_picture, enlarged_input, kernel_density, map_picture
@@ -13,7 +14,7 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.files import remove, sole_writer, write_bytes
 from CEM_Demo.geometry import image_with_rois
 from CEM_Demo.images import UInt8Image, png_bytes, with_roi_box
-from CEM_Demo.report.panels import Panel, read_panels
+from CEM_Demo.report.panels import Map, Panel, read_panels
 from CEM_Demo.results.lam_files import MissingLam, StoredLam, read_lam
 from CEM_Demo.results.paths import ResultPaths, result_paths
 
@@ -59,6 +60,29 @@ def _write(paths: ResultPaths, panel: Panel, found: StoredLam, with_density: boo
     named = {"model": panel.model, "image": panel.image, "roi": str(panel.roi)}
     contents = {**named, "lam": found.numbers.model_dump(), "compared_with_effects": values}
     write_bytes(paths.lam_comparison, (json.dumps(contents, indent=2) + "\n").encode())
+
+
+@dataclass(frozen=True)
+class ShownLam:
+    """What the report shows of a Local Attribution Map: a picture as PNG bytes, and lines of text."""
+
+    picture: bytes
+    lines: tuple[str, ...]
+
+
+def shown_lam(paths: ResultPaths, shown: Map) -> ShownLam | None:
+    """Read what :func:`write_lams` drew of a map; None where there is none.
+
+    Raises:
+        InputError: the map is damaged.
+    """
+    if not paths.lam_picture.is_file() or isinstance(found := read_lam(paths), MissingLam):
+        return None
+    try:
+        beside = str(compare_with_effects(found.block_sums, shown.effect_map.effects, shown.certainty))
+    except InputError as error:
+        beside = str(error)
+    return ShownLam(paths.lam_picture.read_bytes(), (lam_text(found), beside))
 
 
 def lam_text(found: StoredLam) -> str:

@@ -22,9 +22,10 @@ from CEM_Demo.pages import render_page
 from CEM_Demo.report.certainty_text import interval_csv, summary_lines
 from CEM_Demo.report.colours import COLOUR_BOUND, GAMMA, colour_table
 from CEM_Demo.report.figures import colour_bar, overlay, pie
-from CEM_Demo.report.lam_maps import write_lams
+from CEM_Demo.report.lam_maps import ShownLam, shown_lam, write_lams
 from CEM_Demo.report.panels import Map, check_config, map_of_results
 from CEM_Demo.results.cache import shared_files
+from CEM_Demo.results.faithfulness import faithfulness_sentence
 from CEM_Demo.results.manifest import Manifest, read_manifest
 from CEM_Demo.results.paths import ResultPaths, check_nothing_is_shared, report_path, result_paths
 from CEM_Demo.results.reading import Results, read_results
@@ -47,6 +48,8 @@ class Panel:
     origin: float
     map: Map
     manifest: Manifest | None
+    lam: ShownLam | None
+    faithful: str | None
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ def make_report(config: Config, summary: bool = False) -> Path:
             not belong to the image; the report cannot be written, or another process is writing the results.
     """
     check_nothing_is_shared(config)
+    if "LAM" in config.maps:
+        write_lams(config)
     sections = [_make_section(config, image, roi) for image in config.Imagelist for roi in config.rois_of(image)]
     for section in sections:
         for panel in section.panels:
@@ -88,8 +93,6 @@ def make_report(config: Config, summary: bool = False) -> Path:
                 )
                 for line in lines:
                     log.info(line)
-    if "LAM" in config.maps:
-        write_lams(config)
     path = report_path(config)
     image = config.Imagelist[0]
     with shared_files(result_paths(config, next(iter(config.models)), image, config.rois_of(image)[0])):
@@ -142,6 +145,8 @@ def _make_panel(
         origin=stored.origin,
         map=made,
         manifest=stored.manifest,
+        lam=shown_lam(paths, made) if "LAM" in config.maps else None,
+        faithful=faithfulness_sentence(paths, effect_map.effects),
     )
 
 
