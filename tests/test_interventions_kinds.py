@@ -18,6 +18,7 @@ from CEM_Demo.inference.choice import choose_inference
 from CEM_Demo.method.edited_blocks import constant
 from CEM_Demo.method.effect_map import make_effect_map
 from CEM_Demo.method.intervention import JointPatches, Pasted
+from CEM_Demo.method.naturalness import naturalness
 from CEM_Demo.method.patch_bank import PatchBank
 from CEM_Demo.method.plan import Interventions, make_plan
 from CEM_Demo.ModelZoo import load_network
@@ -27,6 +28,7 @@ from CEM_Demo.results.paths import result_paths
 from CEM_Demo.results.reading import Results, read_results
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.interventions import Chosen, choose_intervention
+from CEM_Demo.run.naturalness import compare_kinds
 from CEM_Demo.run.preparation import prepare
 from CEM_Demo.tasks import Degradation, Scene, make_scene
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
@@ -321,3 +323,39 @@ def test_adaptive_draws_need_patches(tmp_path: Path, settings: dict[str, Any]) -
         config = make_config(tmp_path, settings, sampling="adaptive", intervention=fitting)
         compute_effects(prepare(config))
         assert stored_results(config).rounds
+
+
+def test_no_edit_has_no_size_and_a_patch_on_a_flat_image_is_all_seam() -> None:
+    image = np.full((32, 40, 3), 100, np.uint8)
+    corners = np.array([[8, 16], [24, 32], [0, 0]])
+    same = naturalness(image, Pasted(corners, np.full((3, 8, 8, 3), 100, np.uint8)))
+    assert same.error == 0 and same.seam == np.inf
+    flat = naturalness(image, Pasted(corners, np.full((3, 8, 8, 3), 130, np.uint8)))
+    assert flat.error == 30 and flat.seam == np.inf
+    ramp = np.arange(8, dtype=np.uint8)[None, :, None].repeat(8, 0).repeat(3, 2) * 2 + 100
+    sloped = naturalness(image, Pasted(corners[:1], ramp[None]))
+    # Steps across the border: 0 on the left, 14 on the right, 7 on average above and below; inside 2 and 0.
+    assert sloped.seam == pytest.approx((0 + 14 + 7 + 7) / 4 / 1)
+
+
+def test_what_overhangs_the_image_is_no_edit() -> None:
+    image = photograph(20, 20)
+    far = naturalness(
+        image,
+        choose("blur", scene_of(Degradation("SR", 1), image)).intervention(
+            every_block(scene_of(Degradation("SR", 1), image))
+        ),
+    )
+    assert 0 < far.error < 60 and np.isfinite(far.seam)
+    kept = {"kind": "blur", "sigma": 0}
+    scene = scene_of(Degradation("SR", 1), image)
+    untouched = naturalness(image, choose(kept, scene).intervention(every_block(scene)))
+    assert untouched.error == 0 and untouched.seam == pytest.approx(1, abs=0.15)
+
+
+def test_all_kinds_are_compared(tmp_path: Path, settings: dict[str, Any]) -> None:
+    found = {name: (far, effect) for name, far, effect in compare_kinds(make_config(tmp_path, settings), blocks=8)}
+    assert len(found) == 9 and all(np.isfinite(effect) for _, effect in found.values())
+    assert found["blur, sigma 1 pixels"][0].error < found["natural"][0].error
+    assert found["clean"][0].error == pytest.approx(44, abs=12)  # noise of sigma 50, clipped
+    assert len(list(compare_kinds(make_config(tmp_path, settings, task="SR", sr=1), blocks=4))) == 8
