@@ -193,7 +193,7 @@ def test_a_map_that_does_not_belong_to_the_effects_beside_it_is_not_drawn(
     shutil.copytree(paths_of(config).pair_folder, tmp_path / "old")
     register(Tiny, tmp_path)
     run_both(tmp_path, settings, load_previous=0, maps=["CEM"])
-    for path in paths_of(config).of_lam[:2]:
+    for path in paths_of(config).files_of_lam()[:2]:
         shutil.copy(tmp_path / "old" / path.name, path)
     with pytest.raises(InputError, match=r"LAM\.json does not belong to the effects beside it: checkpoint_sha256"):
         make_report(config)
@@ -246,7 +246,7 @@ def test_a_network_without_a_map_does_not_stop_the_run(
     caplog.clear()
     make_report(config)
     assert re.search(rf"Tiny on photo_1\.png: no LAM: .*{reason}", caplog.text)
-    assert [path for path in paths_of(config).of_lam if path.exists()] == [paths_of(config).lam_manifest]
+    assert [path for path in paths_of(config).files_of_lam() if path.exists()] == [paths_of(config).lam_manifest]
 
 
 def test_too_little_memory_leaves_the_map_to_the_next_run(

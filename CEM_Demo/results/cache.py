@@ -267,7 +267,7 @@ def _remove_earlier(paths: ResultPaths) -> None:
 
 def _remove_lam(paths: ResultPaths) -> None:
     """Remove the Local Attribution Map of an earlier run; what vouches for its files goes first."""
-    for path in paths.of_lam:
+    for path in paths.files_of_lam():
         remove(path)
 
 

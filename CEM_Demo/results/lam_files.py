@@ -129,7 +129,7 @@ class LamCache:
 
         Only the holder of the right to write in the pair's folder may do so.
         """
-        for path in self.paths.of_lam:
+        for path in self.paths.files_of_lam():
             remove(path)
         manifest = LamManifest(provenance=self.provenance, threads=threads, wall_seconds=round(seconds, 1))
         if isinstance(found, MissingLam):

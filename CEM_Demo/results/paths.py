@@ -119,8 +119,7 @@ class ResultPaths:
     def lam_comparison(self) -> Path:
         return self.pair_folder / "LAM_CEM.json"
 
-    @property
-    def of_lam(self) -> tuple[Path, ...]:
+    def files_of_lam(self) -> tuple[Path, ...]:
         """All files of the Local Attribution Map, that which vouches for the others first."""
         return self.lam_manifest, self.lam_arrays, self.lam_picture, self.lam_density, self.lam_comparison
 

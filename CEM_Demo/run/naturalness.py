@@ -45,9 +45,9 @@ def compare_kinds(config: Config, blocks: int = BLOCKS) -> Iterator[tuple[str, N
         blocks: how many of those outside the ROI that can change it are tried, evenly spread.
     """
     run = prepare(config.model_copy(update={"intervention": "natural"}))
-    subject, (model, *_) = run.subjects[0], run.models.values()
-    net, roi, grid = model.load(), subject.rois[0], subject.grid
-    (group,) = inferences_for(run, net, subject, [roi])
+    posed, (model, *_) = run.posed_images[0], run.models.values()
+    net, roi, grid = model.load(), posed.rois[0], posed.grid
+    (group,) = inferences_for(run, net, posed, [roi])
     restored = group.inference.baseline()
     candidates = np.flatnonzero(group.reached[0] & ~grid.overlaps(roi).ravel())
     tried = np.zeros(grid.shape, np.int64)
@@ -56,14 +56,14 @@ def compare_kinds(config: Config, blocks: int = BLOCKS) -> Iterator[tuple[str, N
         source = parse_intervention(given)
         if source.kind == "clean" and (config.task == "SR" or config.sr != 1):
             continue
-        chosen = choose_intervention(source, subject.scene, grid, run.bank)
-        batch = make_plan(config.seed, subject.name, "coarse", grid.shape, 1, len(chosen.bank)).up_to(tried)[:]
+        chosen = choose_intervention(source, posed.scene, grid, run.bank)
+        batch = make_plan(config.seed, posed.name, "coarse", grid.shape, 1, len(chosen.bank)).up_to(tried)[:]
         experiment = Experiment(
-            net, group, subject.scene, grid, chosen.bank, run.device, intervention=chosen.intervention
+            net, group, posed.scene, grid, chosen.bank, run.device, intervention=chosen.intervention
         )
         origin = experiment.fresh_measurements(restored, {}, 1)[0].origin
         effects = origin - experiment.measure(batch)[0]
-        far = naturalness(subject.scene.degraded, chosen.intervention(batch))
+        far = naturalness(posed.scene.degraded, chosen.intervention(batch))
         yield str(source), far, float(np.sqrt(np.square(effects).mean()))
 
 
