@@ -288,7 +288,7 @@ def test_another_text_of_an_own_function_is_refused(tmp_path: Path, settings: di
         ("blurr", "'blurr' is not a kind of intervention; did you mean blur?"),
         ({"kind": "blur", "sigm": 2}, "blur has no 'sigm'; did you mean sigma?"),
         ({"kind": "blur", "sigma": -1}, "sigma: -1 is not a strength of blur"),
-        ({"kind": "blur", "sigma": "wide"}, "sigma: 'wide' is no number"),
+        ({"kind": "blur", "sigma": "wide"}, "sigma: 'wide' is not a number"),
         ({"kind": "constant", "color": "red"}, "color: 'red' is not one of zero, image, block"),
         ("images", "images needs a folder"),
         ({"sigma": 3}, "None is not a kind of intervention"),
