@@ -287,13 +287,13 @@ def test_another_text_of_an_own_function_is_refused(tmp_path: Path, settings: di
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ("blurr", "'blurr' is no kind of intervention; did you mean blur?"),
+        ("blurr", "'blurr' is not a kind of intervention; did you mean blur?"),
         ({"kind": "blur", "sigm": 2}, "blur has no 'sigm'; did you mean sigma?"),
-        ({"kind": "blur", "sigma": -1}, "sigma: -1 is no strength of a blur"),
-        ({"kind": "blur", "sigma": "wide"}, "sigma: 'wide' is no number"),
+        ({"kind": "blur", "sigma": -1}, "sigma: -1 is not a strength of blur"),
+        ({"kind": "blur", "sigma": "wide"}, "sigma: 'wide' is not a number"),
         ({"kind": "constant", "color": "red"}, "color: 'red' is not one of zero, image, block"),
         ("images", "images needs a folder"),
-        ({"sigma": 3}, "None is no kind of intervention"),
+        ({"sigma": 3}, "None is not a kind of intervention"),
         ("my_do.py", "does not name a class or function"),
         (3, "intervention"),
     ],

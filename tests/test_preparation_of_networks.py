@@ -195,7 +195,7 @@ def test_plain_functions_are_models_of_a_config() -> None:
     for name in ("plain_function", "makes_function"):
         net = resolve(parse_model(f"{code}:{name}"), "DN", 1).load()
         assert net(random_image(2)).shape == (2, 3, 24, 24)
-    with pytest.raises(InputError, match="no torch.nn.Module, so it takes no weights"):
+    with pytest.raises(InputError, match="not a torch.nn.Module, so it takes no weights"):
         resolve(parse_model({"code": f"{code}:plain_function", "weights": str(code)}), "DN", 1)
 
 

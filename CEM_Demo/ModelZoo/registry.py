@@ -112,7 +112,7 @@ def register(entries: Iterable[Entry]) -> None:
 
 
 def _is_same(known: Entry, entry: Entry) -> bool:
-    """Whether two entries are equal, except that the code of one may have been run again."""
+    """Say whether two entries are equal, except that the code of one may have been run again."""
     return replace(known, build=entry.build, told_by_weights=entry.told_by_weights) == entry and all(
         _place(getattr(known, name)) == _place(getattr(entry, name)) for name in ("build", "told_by_weights")
     )
@@ -168,7 +168,7 @@ def check_scale(entry: Entry, training: str, task: str, scale: int) -> None:
 
 
 def is_numbered(name: str) -> bool:
-    """Whether the name is a family's name followed by its numbers, as ``EDSR-64-16`` is."""
+    """Say whether the name is a family's name followed by its numbers, as ``EDSR-64-16`` is."""
     return _numbered(name) is not None
 
 

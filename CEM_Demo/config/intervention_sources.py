@@ -48,16 +48,16 @@ class InterventionSource:
     function: str = ""
 
     def __str__(self) -> str:
-        """What of it decides the numbers, files aside, whose contents are recorded."""
+        """Give what decides the numbers, except for files, whose contents are recorded."""
         details = {"blur": f", sigma {self.sigma:g} pixels", "constant": f", {self.color}"}
         return f"{self.kind}{details.get(self.kind, f' {self.function}' if self.function else '')}"
 
 
 def parse_intervention(given: str | Mapping[str, Any]) -> InterventionSource:
-    """The source that the key ``intervention`` names; nothing is read.
+    """Parse what the key ``intervention`` names, without reading any file.
 
     Raises:
-        ValueError: it is of no known form.
+        ValueError: it has no known form.
     """
     if isinstance(given, str) and given.endswith(".py") or ".py:" in given:
         code, function = split_code(str(given))
@@ -65,7 +65,7 @@ def parse_intervention(given: str | Mapping[str, Any]) -> InterventionSource:
     values = {"kind": given} if isinstance(given, str) else dict(given)
     kind = values.pop("kind", None)
     if not isinstance(kind, str) or kind not in KINDS:
-        raise ValueError(f"{kind!r} is no kind of intervention{_nearest(kind, KINDS)}; write {FORMS}")
+        raise ValueError(f"{kind!r} is not a kind of intervention{_nearest(kind, KINDS)}; write {FORMS}")
     parameters = KINDS[kind] | values
     for name in parameters:
         if name not in KINDS[kind]:
@@ -81,13 +81,13 @@ def parse_intervention(given: str | Mapping[str, Any]) -> InterventionSource:
 def _check_values(parameters: Mapping[str, Any]) -> None:
     sigma, color, folder = (parameters.get(name) for name in ("sigma", "color", "folder"))
     if sigma is not None and (isinstance(sigma, bool) or not isinstance(sigma, int | float)):
-        raise ValueError(f"sigma: {sigma!r} is no number of pixels")
+        raise ValueError(f"sigma: {sigma!r} is not a number of pixels")
     if sigma is not None and not 0 <= sigma < math.inf:
-        raise ValueError(f"sigma: {sigma} is no strength of a blur; give pixels, 0 or more")
+        raise ValueError(f"sigma: {sigma} is not a strength of blur; give pixels, 0 or more")
     if color is not None and color not in COLORS:
         raise ValueError(f"color: {color!r} is not one of {', '.join(COLORS)}")
     if folder is not None and (not isinstance(folder, str) or "\0" in folder):
-        raise ValueError(f"folder: {folder!r} is no path")
+        raise ValueError(f"folder: {folder!r} is not a path")
 
 
 def _nearest(word: Any, known: Mapping[str, Any]) -> str:

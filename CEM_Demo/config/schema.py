@@ -205,7 +205,7 @@ class Config(BaseModel):
             raise ValueError("lam_density: 1 draws the density of a map that is not computed; set maps: [CEM, LAM]")
         if self.mask_block_size % self.sr:
             below = self.mask_block_size // self.sr * self.sr or self.sr
-            raise ValueError(f"mask_block_size {self.mask_block_size} is no multiple of sr {self.sr}; try {below}")
+            raise ValueError(f"mask_block_size {self.mask_block_size} is not a multiple of sr {self.sr}; try {below}")
         if self.intervention_source.kind == "clean" and (self.task == "SR" or self.sr != 1):
             raise ValueError(CLEAN_NEEDS)
         self._check_rois()

@@ -101,7 +101,9 @@ MetricNames = Annotated[
     ),
 ]
 
-Confidence = Annotated[float, Field(gt=0, lt=1, description="of the interval of a block's effect (default 0.95)")]
+Confidence = Annotated[
+    float, Field(gt=0, lt=1, description="confidence of the interval of a block's effect (default 0.95)")
+]
 FalseDiscoveryRate = Annotated[
     float,
     Field(gt=0, lt=1, description="expected share of false ones among the certified blocks (default 0.05)"),

@@ -36,7 +36,7 @@ class Metric:
 
 
 def to_uint8(output: Tensor) -> Tensor:
-    """A network's output (any range, float) as uint8: clipped to 0..1, times 255, rounded half to even."""
+    """Turn a network's output (float, any range) into uint8: clip to 0..1, times 255, round half to even."""
     return output.clamp(0, 1).mul_(PEAK).round_().to(torch.uint8)
 
 

@@ -57,7 +57,7 @@ class Manifest(Sealed):
         inference, batch_size, threads, origin, unrounded_origin, restored_sha256: see
             :class:`~CEM_Demo.method.measurements.Measurements`.
         reach: a string for each row of blocks; 0 marks blocks that cannot reach the ROI.
-        rounds: by their names.
+        rounds: what is on disk of each round, by its name.
         metrics: those that were measured beside PSNR, by their names.
         finished: whether all rounds are done.
         wall_seconds: the time that was spent computing.

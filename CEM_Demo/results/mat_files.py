@@ -31,9 +31,9 @@ def read_mat(path: Path, name: str = "PSNR") -> NDArray[np.float64]:
         text, body = content[:MAT_TEXT_BYTES], content[MAT_TEXT_BYTES:]
         if text.startswith(MAT_TEXT) and text != _mat_text(body):
             raise ValueError("the digest differs")
-        # In the order of the file: a mean over another order in memory has other last digits.
+        # This keeps the order of the file: in another order in memory, a mean has other last digits.
         return np.asarray(loadmat(BytesIO(content))[name], dtype=np.float64)
-    except Exception as error:  # SciPy's reader raises whatever a damaged file leads it to.
+    except Exception as error:  # SciPy's reader may raise anything on a damaged file
         raise InputError(f"{path} is damaged") from error
 
 

@@ -37,7 +37,7 @@ class Results:
         origin: PSNR (dB) of the ROI without intervention.
         rounds: the draws by the name of their round, those of other metrics than PSNR as in ``ssim coarse``; rounds in
             which no block was tried are left out.
-        manifest, pictures: None where the published code wrote the results.
+        manifest, pictures: None if the published code wrote the results.
     """
 
     origin: float

@@ -73,7 +73,7 @@ class Ledger:
 
     @contextmanager
     def saving(self) -> Iterator[Callable[[Interventions, Sequence[Mapping[str, NDArray[np.float64]]]], None]]:
-        """Give the function that records a batch; what is recorded is saved, also when an interruption comes."""
+        """Give the function that records a batch; what is recorded is saved even after an interruption."""
         began = saved = time.monotonic()
         unsaved = False
 

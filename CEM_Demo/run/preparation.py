@@ -160,7 +160,7 @@ def try_network(run: Run, net: nn.Module, model: str, posed: PosedImage) -> None
 def inferences_for(
     run: Run, net: nn.Module, posed: PosedImage, rois: list[ROI], kind: str | None = None
 ) -> list[RoiGroup]:
-    """A model's inferences on ROIs of an image, of a kind, or of the one that the config asks for."""
+    """Build a model's inferences on ROIs of an image, of ``kind`` or else of the kind that the config asks for."""
     config = run.config
     kind = kind or config.inference
     return choose_with_margin(net, posed.scene, rois, config.block, run.device, kind, run.further)

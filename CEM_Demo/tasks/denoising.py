@@ -24,7 +24,7 @@ def add_noise(image: NDArray[np.uint8], random: np.random.RandomState, sigma: fl
 
 
 def make_scene(image: UInt8Image, sigma: float = SIGMA) -> Scene:
-    """The denoising of ``image``; every pasted patch gets noise of its own, from its draw's seed."""
+    """Set up the denoising of ``image``; every pasted patch gets noise of its own, from its draw's seed."""
 
     def degrade_alike(edited: UInt8Image) -> UInt8Image:
         return add_noise(edited, np.random.RandomState(IMAGE_SEED), sigma)

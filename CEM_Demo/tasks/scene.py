@@ -25,8 +25,8 @@ class Scene:
         degrade_patches: (patches N x b x b x 3 uint8 already at the input's resolution, corners N x 2 of the
             blocks' rows and columns in input pixels, noise seeds N uint64) -> blocks N x b x b x 3 uint8 as
             they stand in the intervened input. Replacing the block of ``degraded`` by it is the intervention.
-        provenance: what else than image and config decides the above, as plain values for the manifest.
-        pasted_clean: whether patches enter the clean image and are degraded with it, by what depends on their place.
+        provenance: what decides the above besides the image and the config, as plain values for the manifest.
+        pasted_clean: whether patches enter the clean image and are degraded with it, depending on their place.
         degrade_alike: degrades an edited copy of the ground truth (both H x W x 3 uint8) with the very noise or rain
             of ``degraded``; None where there is no such thing, and edits are made on ``degraded`` itself.
     """

@@ -101,7 +101,7 @@ def window_attention(projections: Tensor, side: int, heads: int, bias: Tensor, m
 
 
 def position_table(rows: int, heads: int) -> nn.Parameter:
-    """A learned bias for each relative position and head."""
+    """Make a learned bias for each relative position and head."""
     return nn.Parameter(nn.init.trunc_normal_(torch.empty(rows, heads), std=0.02))
 
 
