@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from scipy.io import loadmat
 
+from CEM_Demo.config import metric_sources
 from CEM_Demo.config.metric_sources import parse_metrics
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
@@ -323,4 +324,5 @@ def test_mistaken_metrics_are_named(tmp_path: Path, settings: dict[str, Any], gi
 def test_psnr_is_first_whether_it_is_named_or_not() -> None:
     names = [[source.name for source in parse_metrics(given)] for given in ([], ["psnr"], ["mae", "psnr"], ["mae"])]
     assert names == [[], [], ["mae"], ["mae"]]
+    assert metric_sources.BUILT_IN == tuple(BUILT_IN) == tuple(ALL)
     assert load_metrics(parse_metrics(["ssim"]))[0] == (BUILT_IN["ssim"],)
