@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[1]
 def run(monkeypatch: pytest.MonkeyPatch, script: Any, *words: str) -> int:
     monkeypatch.setattr(sys, "argv", ["script", *words])
     parser = make_parser("")
-    parser.add_argument("--dry-run", action="store_true")
+    for option in ("--dry-run", "--summary"):
+        parser.add_argument(option, action="store_true")
     return run_script(parser, script.work)
 
 
