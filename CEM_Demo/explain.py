@@ -19,14 +19,18 @@
 
 from __future__ import annotations
 
+import base64
+import html
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from CEM_Demo.config.settings import Settings
 from CEM_Demo.device import exact_arithmetic, pick_device
@@ -34,6 +38,8 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.checks import check_output
+from CEM_Demo.inference.choice import RoiGroup
+from CEM_Demo.inference.lent_network import left_as_found
 from CEM_Demo.method.certainty import Certainty
 from CEM_Demo.method.comparison import Comparison
 from CEM_Demo.method.effect_map import EffectMap
@@ -158,6 +164,13 @@ class Explanation:
         """Draw the map; see :func:`compare_figure`."""
         return compare_figure([self], layout, **style)
 
+    def _repr_html_(self) -> str:
+        """Show the map in a notebook."""
+        picture = BytesIO()
+        self.figure().savefig(picture, format="png", dpi=150)
+        code = base64.b64encode(picture.getvalue()).decode()
+        return f'<img alt="causal effect map of {html.escape(self.model)}" src="data:image/png;base64,{code}">'
+
 
 def compare_figure(explanations: Sequence[Explanation], layout: str = "comparison", **style: Any) -> Figure:
     """Draw the maps of several models of one ROI side by side.
@@ -195,9 +208,10 @@ def explain(
     degradation: Degradation,
     settings: Settings = DEFAULT,
     image_name: str = "image",
+    progress: bool = False,
 ) -> Explanation:
     """Compute the causal effect map of one ROI; see :func:`explain_rois`."""
-    return explain_rois(network, image, [roi], degradation, settings, image_name)[0]
+    return explain_rois(network, image, [roi], degradation, settings, image_name, progress)[0]
 
 
 @exact_arithmetic()
@@ -208,8 +222,11 @@ def explain_rois(
     degradation: Degradation,
     settings: Settings = DEFAULT,
     image_name: str = "image",
+    progress: bool = False,
 ) -> list[Explanation]:
     """Compute the causal effect maps of several ROIs, which share the work.
+
+    The network is left as it was found, on its device and with its modules in their modes.
 
     Args:
         network: maps N x C x H x W (float32 RGB, or gray) to images, or to a list, tuple or dictionary whose last
@@ -219,6 +236,7 @@ def explain_rois(
         degradation: the task and its strength.
         settings: how blocks are tried.
         image_name: the draws and the rain depend on it, as on the file's name in a run from a config.
+        progress: whether bars show how far the work is.
 
     Raises:
         InputError: an argument is of the wrong kind, an ROI reaches out of the image, the block is not a multiple of
@@ -226,45 +244,75 @@ def explain_rois(
     """
     _check_image(image)
     scene = make_scene(degradation, image, image_name)
-    height, width = scene.ground_truth.shape[:2]
-    _check_rois(rois, height, width)
-    if settings.block % scene.scale:
-        raise InputError(f"block {settings.block} is not a multiple of the scale {scene.scale}")
-    if settings.block > min(height, width):
-        raise InputError(f"block {settings.block} is larger than the image of {width} x {height} pixels; try 8")
-    device = pick_device(settings.device)
+    _check_rois(rois, *scene.ground_truth.shape[:2])
+    _check_block(settings.block, scene)
+    with left_as_found(network):
+        random_seed = settings.seed if settings.allow_random else None
+        prepared = prepare_network(network, degradation.task, scene.scale, random_seed)
+        explain_group = partial(_explain_group, prepared, scene, settings, image_name, progress)
+        found = [each for group in _groups(prepared, scene, rois, settings) for each in explain_group(group)]
+    named = {each.roi: replace(each, task=degradation.task, model=type(network).__name__) for each in found}
+    return [named[roi] for roi in rois]
+
+
+def _groups(prepared: nn.Module, scene: Scene, rois: Sequence[ROI], settings: Settings) -> list[RoiGroup]:
+    """Choose the inferences of the ROIs, as the settings ask."""
+    device, block = pick_device(settings.device), settings.block // scene.scale
+    further, _ = load_metrics(settings.further_metrics)
+    return choose_with_margin(prepared, scene, rois, block, device, settings.inference, further)
+
+
+def _explain_group(
+    prepared: nn.Module, scene: Scene, settings: Settings, image_name: str, progress: bool, group: RoiGroup
+) -> list[Explanation]:
+    """Compute the maps of ROIs that are restored together; the caller names task and model."""
+    restored = group.inference.baseline()
+    check_output(restored, (scene.ground_truth.shape[0], scene.ground_truth.shape[1]), "the network")
     grid = grid_of(scene.degraded, settings.block // scene.scale, scene.scale)
     chosen = choose_intervention(settings.intervention_source, scene, grid, _bank(settings))
     sampling = make_sampling(settings, image_name, grid.shape, chosen)
-    explanations = {}
-    random_seed = settings.seed if settings.allow_random else None
-    prepared = prepare_network(network, degradation.task, scene.scale, random_seed)
-    further, _ = load_metrics(settings.further_metrics)
-    for group in choose_with_margin(prepared, scene, rois, grid.block, device, settings.inference, further):
-        restored = group.inference.baseline()
-        check_output(restored, (height, width), "the network")
-        picture = to_picture(restored)
-        experiment = Experiment(
-            prepared, group, scene, grid, chosen.bank, device, intervention=chosen.intervention, further=further
+    experiment = Experiment(
+        network=prepared,
+        group=group,
+        scene=scene,
+        grid=grid,
+        bank=chosen.bank,
+        device=pick_device(settings.device),
+        intervention=chosen.intervention,
+        further=load_metrics(settings.further_metrics)[0],
+    )
+    batch_size = settings.batch_size or group.inference.automatic_batch_size()
+    measurements = experiment.fresh_measurements(restored, sampling.room, batch_size)
+    sampling.run(experiment, measurements, label=image_name if progress else None)
+    return [
+        Explanation(
+            measurements=of_roi,
+            map=make_map(
+                of_roi.origin,
+                of_roi.rounds,
+                settings.tol,
+                grid.overlaps(roi),
+                of_roi.reached,
+                sampling.positions,
+            ),
+            roi=roi,
+            block=settings.block,
+            scene=scene,
+            task="",
+            restored=to_picture(restored),
+            model="",
+            image=image_name,
         )
-        batch_size = settings.batch_size or group.inference.automatic_batch_size()
-        measurements = experiment.fresh_measurements(restored, sampling.room, batch_size)
-        sampling.run(experiment, measurements)
-        for roi, of_roi in zip(group.rois, measurements, strict=True):
-            blocks = grid.overlaps(roi), of_roi.reached, sampling.positions
-            found = make_map(of_roi.origin, of_roi.rounds, settings.tol, *blocks)
-            explanations[roi] = Explanation(
-                measurements=of_roi,
-                map=found,
-                roi=roi,
-                block=settings.block,
-                scene=scene,
-                task=degradation.task,
-                restored=picture,
-                model=type(network).__name__,
-                image=image_name,
-            )
-    return [explanations[roi] for roi in rois]
+        for roi, of_roi in zip(group.rois, measurements, strict=True)
+    ]
+
+
+def _check_block(block: int, scene: Scene) -> None:
+    height, width = scene.ground_truth.shape[:2]
+    if block % scene.scale:
+        raise InputError(f"block {block} is not a multiple of the scale {scene.scale}")
+    if block > min(height, width):
+        raise InputError(f"block {block} is larger than the image of {width} x {height} pixels; try 8")
 
 
 def _bank(settings: Settings) -> PatchBank:

@@ -25,7 +25,7 @@ from CEM_Demo.results.reading import read_results
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
 from CEM_Demo.tasks import Degradation
-from conftest import ROI_OF_TESTS, make_config
+from conftest import ROI_OF_TESTS, Tiny, make_config
 
 
 @pytest.fixture
@@ -162,3 +162,21 @@ def test_devices_are_picked_by_number(monkeypatch: pytest.MonkeyPatch) -> None:
     assert pick_device("auto") == torch.device("cuda")
     with pytest.raises(InputError, match="device: no cuda:2 here; the last of the CUDA devices is cuda:1"):
         pick_device("cuda:2")
+
+
+def test_the_network_is_left_as_it_was_found_and_nothing_is_printed(
+    image: np.ndarray, as_in_config: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    network = Tiny()
+    network.first.eval()
+    explain(network, image, ROI_OF_TESTS, Degradation("DN"), as_in_config)
+    assert [module.training for module in network.modules()] == [True, False, True]
+    assert capsys.readouterr() == ("", "")
+    explain(network, image, ROI_OF_TESTS, Degradation("DN"), as_in_config, progress=True)
+    assert "image coarse" in capsys.readouterr().err
+
+
+def test_an_explanation_shows_itself_in_a_notebook(image: np.ndarray, as_in_config: Settings) -> None:
+    found = explain(Tiny(), image, ROI_OF_TESTS, Degradation("DN"), as_in_config)
+    assert (found.model, found.task) == ("Tiny", "DN")
+    assert found._repr_html_().startswith('<img alt="causal effect map of Tiny" src="data:image/png;base64,')

@@ -38,6 +38,22 @@ def lent(network: nn.Module, device: torch.device | None) -> Iterator[tuple[nn.M
                 module.training = training
 
 
+@contextmanager
+def left_as_found(network: object) -> Iterator[None]:
+    """Put a caller's network back on its device, and its modules into their modes, when the work is done."""
+    if not isinstance(network, nn.Module):
+        yield
+        return
+    device = _sample_of(network).device
+    modes = [(module, module.training) for module in network.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        network.to(device)
+
+
 def _sample_of(network: nn.Module) -> Tensor:
     """Give an empty tensor of the device and type of the weights; float32 on the CPU if there are no weights."""
     for weight in chain(network.parameters(), network.buffers()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,13 +19,15 @@ from CEM_Demo.networks.probing import UNIT, Facts, copy_in_single_precision, exa
 from CEM_Demo.networks.randomness import Seeded
 from CEM_Demo.user_code import place_of
 
+log = logging.getLogger(__name__)
+
 
 def prepare_network(
     network: Callable[[Tensor], Any], task: str, scale: int, random_seed: int | None = None
 ) -> nn.Module:
     """Make any network ready for interventions, as a run from a config does: probe it, check it, adapt it.
 
-    Anything unusual about it is printed in one line.
+    Anything unusual about it is logged in one line.
 
     Args:
         network: a module or another callable from N x C x H x W to images, or to a list, tuple or dictionary whose
@@ -41,7 +44,7 @@ def prepare_network(
             facts = examine(net)
         check_facts(facts, task, scale, random_seed)
     if unusual := remarks(facts, scale):
-        print(f"the network: {', '.join(unusual)}")
+        log.info(f"the network: {', '.join(unusual)}")
     return fit(net, facts, scale, random_seed)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -24,6 +25,8 @@ from CEM_Demo.networks.probing import Facts, examine, probe
 from CEM_Demo.networks.spandrel_models import load_with_spandrel
 from CEM_Demo.networks.torchscript import load_program
 from CEM_Demo.user_code import UserCode, load_user_code, user_errors
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def resolve(source: ModelSource, task: str, scale: int, random_seed: int | None 
 def _resolve_file(source: WeightsFile, task: str, scale: int, random_seed: int | None) -> Model:
     known, build = _identify_file(source, task, scale)
     check_facts(known.facts, task, scale, random_seed)
-    print(describe(source.label, known, scale, f"from {source.weights}"))
+    log.info(describe(source.label, known, scale, f"from {source.weights}"))
 
     def load() -> nn.Module:
         return fit(build(read_state_dict(source.weights)), known.facts, scale, random_seed)
@@ -139,7 +142,7 @@ def _resolve_program(source: Program, task: str, scale: int, random_seed: int | 
     with blaming_the_network():
         facts = examine(net)
     check_facts(facts, task, scale, random_seed)
-    print(describe(source.label, Known(net, "TorchScript", facts), scale, f"from {source.file}"))
+    log.info(describe(source.label, Known(net, "TorchScript", facts), scale, f"from {source.file}"))
 
     def load() -> nn.Module:
         return fit(load_program(source), facts, scale, random_seed)
@@ -154,7 +157,7 @@ def _resolve_code(source: OwnCode, task: str, scale: int, random_seed: int | Non
         facts = examine(net)
     check_facts(facts, task, scale, random_seed)
     known = Known(net, f"{source.attribute} of {source.code}", facts)
-    print(describe(source.label, known, scale, f"from {source.weights}" if source.weights else "weights of its own"))
+    log.info(describe(source.label, known, scale, f"from {source.weights}" if source.weights else "weights of its own"))
 
     def load() -> nn.Module:
         return fit(_build_code(source, factory), facts, scale, random_seed)
