@@ -114,8 +114,11 @@ def assess_maps(config: Config, extras: Extras = NO_EXTRAS) -> None:
         extras: what is tried besides.
 
     Raises:
-        InputError: results are missing, unfinished, or computed with another config, image, bank or network.
+        InputError: results are missing, unfinished, or computed with another config, image, bank or network, or with
+            another intervention than natural patches.
     """
+    if config.intervention != "natural":
+        raise InputError("intervention: maps of natural patches alone are tested; leave the key out, or set natural")
     run = prepare(config)
     pairs = [
         _finished(run, model, posed, panel, extras)

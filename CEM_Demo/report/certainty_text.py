@@ -69,6 +69,9 @@ def summary_lines(
         roi: in full-resolution pixels.
         certainty: of the map.
     """
+    if not certainty.tested.any():
+        yield f"{where}: no block has fine draws, so there is nothing to average and no interval"
+        return
     counts = ", ".join(
         f"{certainty.count(kind)} {kind.name.lower().replace('_', ' ')}"
         for kind in (BlockClass.HELPS, BlockClass.HURTS, BlockClass.NEGLIGIBLE, BlockClass.UNDECIDED)

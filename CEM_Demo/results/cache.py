@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CEM_Demo.errors import InputError
-from CEM_Demo.files import LOCK, remove, remove_leftovers, sole_writer, write_bytes
+from CEM_Demo.files import LOCK, is_file, remove, remove_leftovers, sole_writer, write_bytes
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image, png_bytes, read_image, with_roi_box
 from CEM_Demo.method.measurements import Draws, Measurements, round_of
@@ -70,7 +70,7 @@ class Cache:
 
     def check_free(self) -> None:
         """Raise InputError when another process is writing here; write nothing."""
-        if (self.paths.pair_folder / LOCK).exists():
+        if is_file(self.paths.pair_folder / LOCK):
             with sole_writer(self.paths.pair_folder):
                 pass
 
