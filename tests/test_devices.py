@@ -69,7 +69,9 @@ def engine_of(kind: str, net: nn.Module, scale: int) -> Any:
 
 @pytest.mark.parametrize("kind", ["dense", "incremental"])
 @pytest.mark.parametrize("network", NETWORKS)
-def test_all_stays_on_the_device(network: str, kind: str) -> None:
+def test_all_stays_on_the_device(network: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Fake tensors have no values that could be compared with the real network's.
+    monkeypatch.setattr(IncrementalInference, "_check", lambda self, output: None)
     scale = 4 if network == "enlarging" else 1
     corners = np.repeat([[0, 0], [BLOCK, BLOCK], [SIDE - BLOCK, SIDE]], DRAWS, axis=0)
     blocks = np.zeros((len(corners), BLOCK, BLOCK, 3), np.uint8)
