@@ -236,7 +236,7 @@ def test_the_script_killed_or_interrupted_goes_on(tmp_path: Path) -> None:
         "w": 16,
         "h": 16,
         "ROI_size": 8,
-        "fine_num": 96,
+        "fine_num": 32,
         "device": "cpu",
         "batch_size": 2,
         "inference": "dense",
