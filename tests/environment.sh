@@ -11,7 +11,7 @@ prepare_environment() {
   # This installs once, and again only when the requirements change.
   stamp=.venv/installed-$(cat requirements.txt "$requirements" | cksum | cut -d ' ' -f 1)
   [ -f "$stamp" ] && return
-  echo "installing $requirements into .venv"
-  "$python" -m pip install --quiet --disable-pip-version-check -r "$requirements"
+  echo "installing $requirements into .venv, which takes about two minutes"
+  "$python" -m pip install --disable-pip-version-check -r "$requirements"
   touch "$stamp"
 }
