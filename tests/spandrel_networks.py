@@ -68,7 +68,7 @@ REGISTERED = [
     Registered("FBCNN", slow=True),
     Registered("FDAT", {"scale": 2, "embed_dim": 16, "num_groups": 1, "depth_per_group": 2, "num_heads": 2}, scale=2),
     Registered("FFTformer", {"dim": 8, "num_blocks": [1, 1, 1], "num_refinement_blocks": 1}, multiple=32, slow=True),
-    Registered("GFPGAN", slow=True, line="it draws random numbers"),
+    Registered("GFPGAN", multiple=512, square=True, slow=True),
     Registered(
         "GRL",
         {"embed_dim": 16, "depths": [2], **STRIPES, "upscale": 2, "upsampler": "pixelshuffle"},
