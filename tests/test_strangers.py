@@ -99,6 +99,10 @@ class Stranger:
     line: str = ""
 
 
+# Why incremental inference may be refused: GFPGAN's graph draws noise, although its output does not depend on it.
+NOT_INCREMENTAL = ("torch.export cannot flatten", "draws random numbers (aten.")
+
+
 def run_in_all_modes(folder: Path, settings: Settings, stranger: Stranger, capsys: Any, record: Any) -> None:
     """Each run ends in the map of a plain loop, or in exit code 2 and one line that names the cause."""
     expected = None if stranger.line else by_hand(settings, stranger.restore)
@@ -116,7 +120,7 @@ def run_in_all_modes(folder: Path, settings: Settings, stranger: Stranger, capsy
         if code == 2:
             assert len(errors) == 1
             assert stranger.line in result
-            assert stranger.line or mode == "incremental" and "torch.export cannot flatten" in result, result
+            assert stranger.line or mode == "incremental" and any(line in result for line in NOT_INCREMENTAL), result
         else:
             assert code == 0 and difference <= DECIBELS, result
 
