@@ -22,7 +22,7 @@ from __future__ import annotations
 import base64
 import html
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -35,10 +35,9 @@ from torch import Tensor, nn
 from CEM_Demo.config.settings import Settings
 from CEM_Demo.device import exact_arithmetic, pick_device
 from CEM_Demo.errors import InputError
-from CEM_Demo.geometry import ROI, grid_of
+from CEM_Demo.geometry import ROI, Grid, grid_of
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.checks import check_output
-from CEM_Demo.inference.choice import RoiGroup
 from CEM_Demo.inference.lent_network import left_as_found
 from CEM_Demo.method.certainty import Certainty
 from CEM_Demo.method.comparison import Comparison
@@ -50,9 +49,9 @@ from CEM_Demo.method.patch_bank import PatchBank, load_bank
 from CEM_Demo.networks.fitting import prepare_network
 from CEM_Demo.report.panels import Map, Panel, make_map
 from CEM_Demo.run.experiment import Experiment
-from CEM_Demo.run.interventions import bank_of, choose_intervention
+from CEM_Demo.run.interventions import Chosen, bank_of, choose_intervention
 from CEM_Demo.run.metrics import choose_with_margin, load_metrics
-from CEM_Demo.run.sampling import make_sampling
+from CEM_Demo.run.sampling import Sampling, make_sampling
 from CEM_Demo.tasks import Degradation, Scene, make_scene
 
 if TYPE_CHECKING:
@@ -249,62 +248,72 @@ def explain_rois(
     with left_as_found(network):
         random_seed = settings.seed if settings.allow_random else None
         prepared = prepare_network(network, degradation.task, scene.scale, random_seed)
-        explain_group = partial(_explain_group, prepared, scene, settings, image_name, progress)
-        found = [each for group in _groups(prepared, scene, rois, settings) for each in explain_group(group)]
-    named = {each.roi: replace(each, task=degradation.task, model=type(network).__name__) for each in found}
-    return [named[roi] for roi in rois]
+        grid = grid_of(scene.degraded, settings.block // scene.scale, scene.scale)
+        chosen = choose_intervention(settings.intervention_source, scene, grid, _bank(settings))
+        sampling = make_sampling(settings, image_name, grid.shape, chosen)
+        explanation_of = partial(
+            Explanation, scene=scene, task=degradation.task, model=type(network).__name__, image=image_name
+        )
+        label = image_name if progress else None
+        found: dict[ROI, Explanation] = {}
+        for experiment in _experiments(prepared, scene, rois, settings, grid, chosen):
+            found |= _explain_group(experiment, sampling, settings, label, explanation_of)
+    return [found[roi] for roi in rois]
 
 
-def _groups(prepared: nn.Module, scene: Scene, rois: Sequence[ROI], settings: Settings) -> list[RoiGroup]:
-    """Choose the inferences of the ROIs, as the settings ask."""
-    device, block = pick_device(settings.device), settings.block // scene.scale
+def _experiments(
+    prepared: nn.Module, scene: Scene, rois: Sequence[ROI], settings: Settings, grid: Grid, chosen: Chosen
+) -> list[Experiment]:
+    """Choose the inferences of the ROIs, as the settings ask: one experiment for ROIs that are restored together."""
+    device = pick_device(settings.device)
     further, _ = load_metrics(settings.further_metrics)
-    return choose_with_margin(prepared, scene, rois, block, device, settings.inference, further)
+    return [
+        Experiment(
+            network=prepared,
+            group=group,
+            scene=scene,
+            grid=grid,
+            bank=chosen.bank,
+            device=device,
+            intervention=chosen.intervention,
+            further=further,
+        )
+        for group in choose_with_margin(prepared, scene, rois, grid.block, device, settings.inference, further)
+    ]
 
 
 def _explain_group(
-    prepared: nn.Module, scene: Scene, settings: Settings, image_name: str, progress: bool, group: RoiGroup
-) -> list[Explanation]:
-    """Compute the maps of ROIs that are restored together; the caller names task and model."""
+    experiment: Experiment,
+    sampling: Sampling,
+    settings: Settings,
+    label: str | None,
+    explanation_of: Callable[..., Explanation],
+) -> dict[ROI, Explanation]:
+    """Compute the maps of ROIs that are restored together."""
+    group, (height, width) = experiment.group, experiment.scene.ground_truth.shape[:2]
     restored = group.inference.baseline()
-    check_output(restored, (scene.ground_truth.shape[0], scene.ground_truth.shape[1]), "the network")
-    grid = grid_of(scene.degraded, settings.block // scene.scale, scene.scale)
-    chosen = choose_intervention(settings.intervention_source, scene, grid, _bank(settings))
-    sampling = make_sampling(settings, image_name, grid.shape, chosen)
-    experiment = Experiment(
-        network=prepared,
-        group=group,
-        scene=scene,
-        grid=grid,
-        bank=chosen.bank,
-        device=pick_device(settings.device),
-        intervention=chosen.intervention,
-        further=load_metrics(settings.further_metrics)[0],
-    )
+    check_output(restored, (height, width), "the network")
     batch_size = settings.batch_size or group.inference.automatic_batch_size()
     measurements = experiment.fresh_measurements(restored, sampling.room, batch_size)
-    sampling.run(experiment, measurements, label=image_name if progress else None)
-    return [
-        Explanation(
+    sampling.run(experiment, measurements, label=label)
+    picture, positions = to_picture(restored), sampling.positions
+    return {
+        roi: explanation_of(
             measurements=of_roi,
             map=make_map(
                 of_roi.origin,
                 of_roi.rounds,
                 settings.tol,
-                grid.overlaps(roi),
+                experiment.grid.overlaps(roi),
                 of_roi.reached,
-                sampling.positions,
+                positions,
             ),
             roi=roi,
             block=settings.block,
-            scene=scene,
-            task="",
-            restored=to_picture(restored),
-            model="",
-            image=image_name,
+            restored=picture,
         )
         for roi, of_roi in zip(group.rois, measurements, strict=True)
-    ]
+    }
 
 
 def _check_block(block: int, scene: Scene) -> None:
