@@ -18,6 +18,7 @@ from CEM_Demo.geometry import ROI
 from CEM_Demo.wording import did_you_mean, first_of
 
 UInt8Image = NDArray[np.uint8]
+PEAK = 255  # the highest of 8-bit values, to which PSNR refers
 
 # Formats of raster images; for others, Pillow runs a program on the file (EPS) or reads only part of the format.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "TGA")

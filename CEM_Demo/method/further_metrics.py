@@ -7,7 +7,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from CEM_Demo.method.metric import PEAK, PSNR, Metric, to_uint8, unrounded_psnr
+from CEM_Demo.images import PEAK
+from CEM_Demo.method.metric import PSNR, Metric, to_uint8, unrounded_psnr
 
 # BT.601, from red, green and blue in 0..255 to luma in 16..235, as the super-resolution literature measures it.
 LUMA = (65.481 / 255, 128.553 / 255, 24.966 / 255)

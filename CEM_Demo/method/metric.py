@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-PEAK = 255
+from CEM_Demo.images import PEAK
 
 Measure = Callable[[Tensor, Tensor], NDArray[np.float64]]
 

@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-PEAK = 255
+from CEM_Demo.images import PEAK
+
 ROUNDING_VARIANCE = 1 / 12  # of an error that is uniform over one level
 
 

@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-PEAK = 255
+from CEM_Demo.images import PEAK
+
 SCREENED_BELOW = 0.1  # of the tolerance: predictions are wrong by a factor of up to three, rarely of ten
 LEAST_RATIO = 0.1  # of the squared error; a first-order prediction cannot tell more than 10 dB of gain
 AUDIT_SIDE = 4  # blocks
