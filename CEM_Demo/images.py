@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
@@ -86,6 +87,13 @@ def png_bytes(image: UInt8Image) -> bytes:
     """Give the image as the bytes of a PNG file."""
     buffer = BytesIO()
     Image.fromarray(image).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def figure_bytes(figure: Figure, dpi: float | None = None) -> bytes:
+    """Draw a figure as the bytes of a PNG file, the same for the same figure, with ``dpi`` pixels per inch."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi="figure" if dpi is None else dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -36,7 +36,7 @@ from CEM_Demo.method.metric import PSNR, Metric
 from CEM_Demo.method.patch_bank import PatchBank
 from CEM_Demo.report.panels import read_panels
 from CEM_Demo.results.faithfulness import faithfulness_sentence
-from CEM_Demo.results.paths import faithfulness_path, result_paths
+from CEM_Demo.results.paths import result_paths, table_path
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.experiment import Experiment
 from CEM_Demo.run.preparation import prepare
@@ -354,10 +354,10 @@ def test_a_run_is_tested_once_and_its_table_has_a_row_for_each_map(
     ((panel,),) = read_panels(config, ["photo_1.png"], ["Tiny"])
     assert faithfulness_sentence(paths, panel.map.effect_map.effects) == record.result.sentence
     assert faithfulness_sentence(paths, panel.map.effect_map.effects + 1) is None
-    with faithfulness_path(config, ".csv").open() as file:
+    with table_path(config, "Faithfulness", ".csv").open() as file:
         (line,) = csv.DictReader(file)
     assert (line["model"], line["image"], line["verdict"]) == ("Tiny", "photo_1.png", record.result.verdict)
-    assert faithfulness_path(config, ".md").read_text().count("\n") == 3
+    assert table_path(config, "Faithfulness", ".md").read_text().count("\n") == 3
     with monkeypatch.context() as patch:
         patch.setattr(command, "_assess", lambda pair, net: pytest.fail("tested again"))
         assess_maps(config, Extras(lam=True, randomize=True))

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import csv
+import logging
 from collections.abc import Mapping, Sequence
 from io import StringIO
 
+from CEM_Demo.config.schema import Config
 from CEM_Demo.faithfulness.additivity import Additivity
 from CEM_Demo.faithfulness.assessment import BLOCKS_IN_SENTENCE, Faithfulness, blocks_shown
 from CEM_Demo.faithfulness.curves import GREEDY, MAP, NEAREST, RANDOM, Family
+from CEM_Demo.files import write_bytes
+from CEM_Demo.results.cache import shared_files
+from CEM_Demo.results.paths import ResultPaths, table_path
+
+log = logging.getLogger(__name__)
 
 ADDITIVITY_SIZE = 8  # of the row; the JSON has all sizes
 SHOWN = (MAP, NEAREST, RANDOM, GREEDY)
 NONE = "-"
+NAMES = ("model", "image")
+
+# The cells of each row by their headers, by what tells the rows apart.
+Rows = Mapping[tuple[str, str], Mapping[str, str]]
 
 
 def row(result: Faithfulness) -> dict[str, str]:
@@ -58,21 +69,37 @@ def _additivity(found: Sequence[Additivity]) -> dict[str, str]:
     return {name: NONE if number is None else f"{number:.3f}{fewer}" for name, number in numbers.items()}
 
 
-def markdown(rows: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
-    """The rows of models and images as a Markdown table."""
-    lines = _lines(rows)
+def markdown(rows: Rows, names: tuple[str, str] = NAMES) -> str:
+    """The rows of models and images as a Markdown table; ``names`` head what tells the rows apart."""
+    lines = _lines(rows, names)
     lines.insert(1, ["---"] * len(lines[0]))
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
-def comma_separated(rows: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
-    """The rows of models and images as CSV."""
+def comma_separated(rows: Rows, names: tuple[str, str] = NAMES) -> str:
+    """The rows of models and images as CSV; see :func:`markdown`."""
     text = StringIO()
-    csv.writer(text, lineterminator="\n").writerows(_lines(rows))
+    csv.writer(text, lineterminator="\n").writerows(_lines(rows, names))
     return text.getvalue()
 
 
-def _lines(rows: Mapping[tuple[str, str], Mapping[str, str]]) -> list[list[str]]:
+def _lines(rows: Rows, names: tuple[str, str]) -> list[list[str]]:
     headers = list(dict.fromkeys(header for cells in rows.values() for header in cells))
-    body = [[*names, *(cells.get(header, NONE) for header in headers)] for names, cells in rows.items()]
-    return [["model", "image", *headers], *body]
+    body = [[*key, *(cells.get(header, NONE) for header in headers)] for key, cells in rows.items()]
+    return [[*names, *headers], *body]
+
+
+def write_table(config: Config, paths: ResultPaths, kind: str, rows: Rows, names: tuple[str, str] = NAMES) -> None:
+    """Write rows as Markdown and CSV beside the report.
+
+    Args:
+        config: of the run.
+        paths: of any of its results.
+        kind: what the table holds, as its name says.
+        rows: the cells by their headers.
+        names: head what tells the rows apart.
+    """
+    with shared_files(paths):
+        for suffix, text in ((".md", markdown(rows, names)), (".csv", comma_separated(rows, names))):
+            write_bytes(table_path(config, kind, suffix), text.encode())
+    log.info("table: %s and .csv", table_path(config, kind, ".md"))

@@ -100,6 +100,22 @@ class ResultPaths:
         return self.pair_folder / "faithfulness.png"
 
     @property
+    def counterfactual(self) -> Path:
+        return self.pair_folder / "counterfactual.json"
+
+    @property
+    def counterfactual_figure(self) -> Path:
+        return self.pair_folder / "counterfactual.png"
+
+    @property
+    def counterfactual_input(self) -> Path:
+        return self.pair_folder / "counterfactual-input.png"
+
+    @property
+    def people_figure(self) -> Path:
+        return self.pair_folder / "people.png"
+
+    @property
     def lam_manifest(self) -> Path:
         return self.pair_folder / "LAM.json"
 
@@ -182,6 +198,6 @@ def report_path(config: Config) -> Path:
     return Path(config.output_dir) / f"{config.task}_{config.prefix}_Result.html"
 
 
-def faithfulness_path(config: Config, suffix: str) -> Path:
-    """Where the table of the tests of all maps lies, as ``.md`` or ``.csv``, beside the report."""
-    return Path(config.output_dir) / f"{config.task}_{config.prefix}_Faithfulness{suffix}"
+def table_path(config: Config, kind: str, suffix: str) -> Path:
+    """Where a table of all maps lies, beside the report; ``kind`` is such as ``Faithfulness``, ``suffix`` ``.csv``."""
+    return Path(config.output_dir) / f"{config.task}_{config.prefix}_{kind}{suffix}"
