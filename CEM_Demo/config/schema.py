@@ -22,17 +22,22 @@ from CEM_Demo.config.safe_names import safe_file_name, safe_name
 from CEM_Demo.config.settings import (
     AllowRandom,
     BatchSize,
+    ChangeAsked,
     CoarseDraws,
     Confidence,
     Device,
+    EditAsked,
     FalseDiscoveryRate,
     FineDraws,
     InferenceKind,
     InterventionForm,
     MetricNames,
+    MostBlocks,
+    MostLevels,
     NotNegative,
     Positive,
     Precision,
+    QuantifierAsked,
     RoiBlocks,
     SamplingKind,
     Seed,
@@ -130,6 +135,11 @@ class Config(BaseModel):
     fdr: FalseDiscoveryRate = 0.05
     test_num: TestDraws = 8
     subset_sizes: SubsetSizes = [2, 4, 8, 16]
+    change_db: ChangeAsked = -1.0
+    edit: EditAsked = "natural"
+    quantifier: QuantifierAsked = "mean"
+    max_blocks: MostBlocks = 64
+    epsilon: MostLevels = 8
     maps: list[Literal["CEM", "LAM"]] = Field(
         default=["CEM"], description="[CEM], or [CEM, LAM] to compute Local Attribution Maps beside it (default [CEM])"
     )
@@ -208,6 +218,10 @@ class Config(BaseModel):
             raise ValueError(f"mask_block_size {self.mask_block_size} is not a multiple of sr {self.sr}; try {below}")
         if self.intervention_source.kind == "clean" and (self.task == "SR" or self.sr != 1):
             raise ValueError(CLEAN_NEEDS)
+        if self.edit == "clean" and (self.task == "SR" or self.sr != 1):
+            raise ValueError(f"edit: {CLEAN_NEEDS}")
+        if not self.change_db:
+            raise ValueError("change_db: 0 dB asks for no change; give a loss as in -1 or a gain as in 0.3")
         self._check_rois()
         labels = list(self.models)
         strangers = [name for name in self.batch_size_dict if name not in labels]

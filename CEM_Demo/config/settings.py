@@ -110,6 +110,38 @@ FalseDiscoveryRate = Annotated[
 ]
 
 
+ChangeAsked = Annotated[
+    float,
+    Field(
+        allow_inf_nan=False,
+        description="counterfactual: dB that the ROI must lose (negative) or gain (positive) (default -1)",
+    ),
+]
+EditKind = Literal["natural", "clean", "continuous"]
+EditAsked = Annotated[
+    EditKind,
+    Field(
+        description="counterfactual: natural patches, the clean block (DN, DR), or a continuous change of the pixels "
+        "(default natural)"
+    ),
+]
+Quantifier = Literal["mean", "witness"]
+QuantifierAsked = Annotated[
+    Quantifier,
+    Field(
+        description="counterfactual: on average over patches, or for one patch in each block, which is a witness "
+        "(default mean)"
+    ),
+]
+MostBlocks = Annotated[
+    Positive, Field(description="counterfactual: how many blocks may be edited at most (default 64)")
+]
+MostLevels = Annotated[
+    int,
+    Field(gt=0, le=255, description="counterfactual: levels that a continuous change may move a value (default 8)"),
+]
+
+
 class Drawing(Protocol):
     """The keys that decide the draws, in a config and in Settings alike."""
 

@@ -48,6 +48,11 @@ OTHERWISE_RECORDED = frozenset(
         "inference",  # the manifest records the one that was used
         "test_num",  # of the test of a finished map, which records them itself
         "subset_sizes",
+        "change_db",  # of counterfactuals of a finished map, which record them themselves
+        "edit",
+        "quantifier",
+        "max_blocks",
+        "epsilon",
         "maps",  # others than CEM have manifests of their own
         "lam_density",
     }
