@@ -24,13 +24,15 @@ from CEM_Demo.faithfulness.experiment import JointExperiment, make_joint_experim
 from CEM_Demo.faithfulness.figure import draw
 from CEM_Demo.faithfulness.randomization import randomize
 from CEM_Demo.faithfulness.record import Record, read_record
-from CEM_Demo.faithfulness.reliability import split_half
+from CEM_Demo.faithfulness.reliability import compare_runs, split_half
+from CEM_Demo.faithfulness.second_run import SecondMap, read_second_map
 from CEM_Demo.faithfulness.table import comma_separated, markdown, row
 from CEM_Demo.files import sole_writer, write_bytes
 from CEM_Demo.geometry import image_with_rois
 from CEM_Demo.networks.loading import Model
 from CEM_Demo.report.panels import Panel, read_panels
 from CEM_Demo.results.cache import shared_files
+from CEM_Demo.results.lam_files import MissingLam, read_lam, read_lam_manifest
 from CEM_Demo.results.manifest import read_manifest
 from CEM_Demo.results.paths import ResultPaths, faithfulness_path, result_paths
 from CEM_Demo.results.provenance import differences, digest_of, of_config, versions
@@ -51,10 +53,12 @@ class Extras:
     Attributes:
         lam: the order of the block sums of a Local Attribution Map.
         randomize: the maps of networks whose layers were initialized anew.
+        against: the config of another finished run, whose maps these are compared with.
     """
 
     lam: bool = False
     randomize: bool = False
+    against: Config | None = None
 
 
 NO_EXTRAS = Extras()
@@ -91,13 +95,23 @@ class Pair:
         return {**of_config(self.run.config, self.panel.roi), **self.posed.provenance, **self.model.provenance()}
 
     @cached_property
+    def second(self) -> SecondMap | None:
+        """The map of the run that this one is to be compared with; None where none was named."""
+        if self.extras.against is None:
+            return None
+        where = self.panel.model, self.posed.name, self.panel.roi
+        return read_second_map(self.extras.against, *where, self.decides_the_map, self.model.provenance())
+
+    @cached_property
     def provenance(self) -> dict[str, Any]:
         """All that decides what the tests give."""
         return {
             **self.decides_the_map,
             **asdict(self.design),
             "subset_sizes": list(self.design.subset_sizes),
-            **asdict(self.extras),
+            "lam": self.extras.lam,
+            "randomize": self.extras.randomize,
+            "against_sha256": self.second and self.second.effects_sha256,
             "effects_sha256": digest_of(self.panel.map.effect_map.effects),
             "device": describe_device(self.run.device),
             "versions": versions(),
@@ -181,10 +195,13 @@ def _assess(pair: Pair, net: nn.Module) -> Faithfulness:
     others = {"LAM": _lam_sums(pair, net)} if pair.extras.lam else {}
     found = pair.panel.map
     result = assess(joint, found.effect_map.effects, split_half(found.certainty), pair.design, others)
-    if not pair.extras.randomize:
-        return result
-    forgotten = randomize(net, partial(_joint_experiment, pair), min(RANDOMIZATION_DRAWS, pair.design.test_num))
-    return result.model_copy(update={"randomization": forgotten})
+    further: dict[str, Any] = {}
+    if second := pair.second:
+        further["second_run"] = compare_runs(found.certainty, second.certainty, second.differs)
+    if pair.extras.randomize:
+        draws = min(RANDOMIZATION_DRAWS, pair.design.test_num)
+        further["randomization"] = randomize(net, partial(_joint_experiment, pair), draws)
+    return result.model_copy(update=further)
 
 
 def _joint_experiment(pair: Pair, net: nn.Module) -> JointExperiment:
@@ -197,7 +214,16 @@ def _joint_experiment(pair: Pair, net: nn.Module) -> JointExperiment:
 
 
 def _lam_sums(pair: Pair, net: nn.Module) -> NDArray[np.float64]:
-    """The block sums of the Local Attribution Map of the ROI, rows x columns."""
+    """The block sums of the Local Attribution Map of the ROI, rows x columns: those of the run where it has them.
+
+    Raises:
+        InputError: there is no such map, because the network or the ROI has none.
+    """
+    if read_lam_manifest(pair.paths) is not None:
+        stored = read_lam(pair.paths)
+        if isinstance(stored, MissingLam):
+            raise InputError(f"--lam: {pair.title}: {stored.reason}")
+        return stored.block_sums
     from CEM_Demo.attribution import block_sums, lam
 
     attribution = lam(net, pair.posed.scene.degraded, pair.panel.roi, pair.posed.scene.scale, pair.run.device)

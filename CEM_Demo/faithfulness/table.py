@@ -9,6 +9,8 @@ from io import StringIO
 from CEM_Demo.faithfulness.additivity import Additivity
 from CEM_Demo.faithfulness.assessment import BLOCKS_IN_SENTENCE, Faithfulness, blocks_shown
 from CEM_Demo.faithfulness.curves import GREEDY, MAP, NEAREST, RANDOM, Family
+from CEM_Demo.faithfulness.randomization import Randomization
+from CEM_Demo.faithfulness.reliability import SecondRun
 
 ADDITIVITY_SIZE = 8  # of the row; the JSON has all sizes
 SHOWN = (MAP, NEAREST, RANDOM, GREEDY)
@@ -23,10 +25,14 @@ def row(result: Faithfulness) -> dict[str, str]:
         **_deletion(result),
         "area over nearest": _advantage(result.deletion, NEAREST),
         "area over random": _advantage(result.deletion, RANDOM),
+        "SRG": _gain(result, MAP),
+        "SRG of nearest": _gain(result, NEAREST),
         "insertion: over nearest": _advantage(result.insertion, NEAREST),
         "gain without what hurts": NONE if result.without_hurting is None else str(result.without_hurting),
         **_additivity(result.additivity),
-        "reliability": NONE if result.reliability is None else f"{result.reliability.halves:.2f}",
+        "reliability": _ratio(result.reliability.halves if result.reliability else None),
+        **_second_run(result.second_run),
+        **_randomization(result.randomization),
         "verdict": result.verdict,
     }
 
@@ -44,6 +50,32 @@ def _deletion(result: Faithfulness) -> dict[str, str]:
 
 def _advantage(family: Family | None, name: str) -> str:
     return NONE if family is None else str(family.advantage(name))
+
+
+def _gain(result: Faithfulness, name: str) -> str:
+    return str(result.symmetric[name].gain) if name in result.symmetric else NONE
+
+
+def _second_run(found: SecondRun | None) -> dict[str, str]:
+    if found is None:
+        return {}
+    return {
+        "second run differs in": ", ".join(key.removesuffix("_sha256") for key in found.differs),
+        "second run: rank correlation": _ratio(found.correlation),
+        "second run: same class": _ratio(found.same_class),
+    }
+
+
+def _randomization(found: Randomization | None) -> dict[str, str]:
+    if found is None:
+        return {}
+    alone = {f"{name} alone": value for name, value in found.singly.items()}
+    of_what = {**found.similarity, **alone, "skip path alone": found.skip}
+    return {"new weights": ", ".join(f"{name} {_ratio(value)}" for name, value in of_what.items())}
+
+
+def _ratio(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f}"
 
 
 def _additivity(found: Sequence[Additivity]) -> dict[str, str]:
