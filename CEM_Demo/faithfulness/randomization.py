@@ -65,7 +65,8 @@ def randomize(
     spread = np.unique(np.linspace(0, len(names) - 1, SINGLE_LAYERS).round().astype(int))
     cascade = {"last half": names[len(names) // 2 :], "all layers": names}
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        # A network that was itself initialized from a small seed must not get its own weights back.
+        torch.manual_seed(int(np.random.SeedSequence([seed]).generate_state(1)[0]))
         singly = {names[place]: similarity(_initialize, [names[place]]) for place in spread}
         deeper = {depth: similarity(_initialize, forgotten) for depth, forgotten in cascade.items()}
     return Randomization(

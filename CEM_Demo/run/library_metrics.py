@@ -12,9 +12,10 @@ import socket
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -164,7 +165,9 @@ def _from_files_alone() -> Iterator[None]:
     def refuse_connection(*_: Any, **__: Any) -> NoReturn:
         raise OSError("a file is not there, and nothing is fetched from the network")
 
-    with ExitStack() as changed, _library_errors():
+    # Libraries announce a download before they try it.
+    silent = redirect_stdout(StringIO()), redirect_stderr(StringIO())
+    with ExitStack() as changed, _library_errors(), silent[0], silent[1]:
         changed.enter_context(mock.patch.dict(os.environ, {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1"}))
         changed.enter_context(mock.patch.object(socket, "getaddrinfo", refuse_connection))
         for name in FETCHING.intersection(sys.modules):
