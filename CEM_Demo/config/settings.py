@@ -87,17 +87,17 @@ InterventionForm = Annotated[
 ]
 
 
-def _known_metrics(given: list[str]) -> list[str]:
+def _known_metrics(given: list[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
     parse_metrics(given)
     return given
 
 
 MetricNames = Annotated[
-    list[str],
+    list[str | dict[str, Any]],
     AfterValidator(_known_metrics),
     Field(
-        description="what measures the ROI: psnr, and beside it psnr_unrounded, psnr_y, ssim, mae or "
-        "my_metric.py:FUNCTION (default [psnr], which comes first and decides the draws in any case)"
+        description="what measures the ROI: psnr, and beside it psnr_unrounded, psnr_y, ssim, mae, lpips, pyiqa:NAME "
+        "or my_metric.py:FUNCTION (default [psnr], which comes first and decides the draws in any case)"
     ),
 ]
 

@@ -15,9 +15,9 @@ from CEM_Demo.counterfactual.record import Counterfactual, Record, read_record
 from CEM_Demo.device import exact_arithmetic
 from CEM_Demo.errors import InputError
 from CEM_Demo.faithfulness.finished import finished_maps
-from CEM_Demo.faithfulness.table import NONE, write_table
 from CEM_Demo.files import sole_writer, write_bytes
 from CEM_Demo.images import figure_bytes, png_bytes, read_image
+from CEM_Demo.report.row_tables import NONE, write_table
 from CEM_Demo.run.preparation import prepare
 
 log = logging.getLogger(__name__)

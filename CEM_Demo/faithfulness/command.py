@@ -15,15 +15,19 @@ from torch import nn
 
 from CEM_Demo.config.schema import Config
 from CEM_Demo.device import exact_arithmetic
+from CEM_Demo.errors import InputError
 from CEM_Demo.faithfulness.assessment import Design, Faithfulness, assess
 from CEM_Demo.faithfulness.figure import draw
 from CEM_Demo.faithfulness.finished import FinishedMap, finished_maps
 from CEM_Demo.faithfulness.randomization import randomize
 from CEM_Demo.faithfulness.record import Record, read_record
-from CEM_Demo.faithfulness.reliability import split_half
-from CEM_Demo.faithfulness.table import row, write_table
+from CEM_Demo.faithfulness.reliability import compare_runs, split_half
+from CEM_Demo.faithfulness.second_run import SecondMap, read_second_map
+from CEM_Demo.faithfulness.table import row
 from CEM_Demo.files import sole_writer, write_bytes
 from CEM_Demo.images import figure_bytes
+from CEM_Demo.report.row_tables import write_table
+from CEM_Demo.results.lam_files import MissingLam, read_lam, read_lam_manifest
 from CEM_Demo.run.preparation import prepare
 
 log = logging.getLogger(__name__)
@@ -39,10 +43,12 @@ class Extras:
     Attributes:
         lam: the order of the block sums of a Local Attribution Map.
         randomize: the maps of networks whose layers were initialized anew.
+        against: the config of another finished run, whose maps these are compared with.
     """
 
     lam: bool = False
     randomize: bool = False
+    against: Config | None = None
 
 
 NO_EXTRAS = Extras()
@@ -61,10 +67,25 @@ class Pair:
         return Design(config.test_num, tuple(config.subset_sizes))
 
     @cached_property
+    def second(self) -> SecondMap | None:
+        """The map of the run that this one is to be compared with; None where none was named."""
+        if self.extras.against is None:
+            return None
+        found = self.found
+        where = found.panel.model, found.posed.name, found.panel.roi
+        return read_second_map(self.extras.against, *where, found.decided_by, found.model.provenance())
+
+    @cached_property
     def provenance(self) -> dict[str, Any]:
         """All that decides what the tests give."""
-        sizes = {"subset_sizes": list(self.design.subset_sizes)}
-        return {**self.found.provenance, **asdict(self.design), **sizes, **asdict(self.extras)}
+        return {
+            **self.found.provenance,
+            **asdict(self.design),
+            "subset_sizes": list(self.design.subset_sizes),
+            "lam": self.extras.lam,
+            "randomize": self.extras.randomize,
+            "against_sha256": self.second and self.second.effects_sha256,
+        }
 
 
 def assess_maps(config: Config, extras: Extras = NO_EXTRAS) -> None:
@@ -110,21 +131,32 @@ def _assess_and_write(pair: Pair, net: nn.Module) -> Record:
 
 
 def _assess(pair: Pair, net: nn.Module) -> Faithfulness:
-    found = pair.found
-    joint = found.joint_experiment(net, pair.design.test_num)
+    found, draws = pair.found, pair.design.test_num
+    joint = found.joint_experiment(net, draws)
     found.check_origin(joint.origin)
     others = {"LAM": _lam_sums(found, net)} if pair.extras.lam else {}
-    shown = found.panel.map
-    result = assess(joint, shown.effect_map.effects, split_half(shown.certainty), pair.design, others)
-    if not pair.extras.randomize:
-        return result
-    draws = pair.design.test_num
-    forgotten = randomize(net, partial(found.joint_experiment, draws=draws), min(RANDOMIZATION_DRAWS, draws))
-    return result.model_copy(update={"randomization": forgotten})
+    certainty = found.panel.map.certainty
+    result = assess(joint, found.panel.map.effect_map.effects, split_half(certainty), pair.design, others)
+    further: dict[str, Any] = {}
+    if second := pair.second:
+        further["second_run"] = compare_runs(certainty, second.certainty, second.differs)
+    if pair.extras.randomize:
+        anew = partial(found.joint_experiment, draws=draws)
+        further["randomization"] = randomize(net, anew, min(RANDOMIZATION_DRAWS, draws))
+    return result.model_copy(update=further)
 
 
 def _lam_sums(found: FinishedMap, net: nn.Module) -> NDArray[np.float64]:
-    """The block sums of the Local Attribution Map of the ROI, rows x columns."""
+    """The block sums of the Local Attribution Map of the ROI, rows x columns: those of the run where it has them.
+
+    Raises:
+        InputError: there is no such map, because the network or the ROI has none.
+    """
+    if read_lam_manifest(found.paths) is not None:
+        stored = read_lam(found.paths)
+        if isinstance(stored, MissingLam):
+            raise InputError(f"--lam: {found.title}: {stored.reason}")
+        return stored.block_sums
     from CEM_Demo.attribution import block_sums, lam
 
     posed = found.posed

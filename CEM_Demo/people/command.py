@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
-from CEM_Demo.faithfulness.table import NONE, write_table
 from CEM_Demo.files import write_bytes
 from CEM_Demo.geometry import ROI, Grid, grid_of, image_with_rois
 from CEM_Demo.images import figure_bytes
@@ -21,6 +20,7 @@ from CEM_Demo.people.coverage import cover
 from CEM_Demo.people.figure import draw
 from CEM_Demo.people.masks import KINDS, Sheet, check_sheet, merged_polygons, read_sheets
 from CEM_Demo.report.panels import Panel, read_panels
+from CEM_Demo.report.row_tables import NONE, write_table
 from CEM_Demo.results.cache import shared_files
 from CEM_Demo.results.paths import result_paths, table_path
 from CEM_Demo.wording import did_you_mean
