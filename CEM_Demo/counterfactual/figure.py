@@ -30,9 +30,10 @@ def draw(experiment: Experiment, result: Counterfactual, edited: UInt8Image, tit
     degraded, truth = experiment.scene.degraded, experiment.scene.ground_truth
     figure = Figure(figsize=(10, 7), layout="constrained")
     axes = figure.subplots(2, 3)
+    draw_shown = ", first draw" if result.fresh and result.quantifier == "mean" else ""
     inputs = {
         "input, edited blocks outlined": degraded,
-        "edited input": edited,
+        f"edited input{draw_shown}": edited,
         "edited minus input, around gray": _difference(degraded, edited),
     }
     for place, (name, image) in zip(axes[0], inputs.items(), strict=True):
