@@ -80,7 +80,15 @@ class Counterfactual(BaseModel):
         kind = "one image, in which " if self.quantifier == "witness" and self.edit == "natural" else ""
         change = self.fresh if self.fresh and self.quantifier == "mean" else f"{self.change:+.2f}"
         verdict = "" if self.is_met else f"{self.asked:+g} dB is not reached; the farthest is "
-        return f"{verdict}{kind}{blocks} outside the ROI, {EDITS[self.edit]}: {change} dB"
+        doubt = f"; the draws that chose them gave {self.change:+.2f}" if self.is_met and not self._holds else ""
+        return f"{verdict}{kind}{blocks} outside the ROI, {EDITS[self.edit]}: {change} dB{doubt}"
+
+    @property
+    def _holds(self) -> bool:
+        """Whether fresh draws, where they count, reach on average what was asked."""
+        if self.fresh is None or self.quantifier == "witness":
+            return True
+        return abs(self.fresh.mean) >= abs(self.asked) and self.fresh.mean * self.asked > 0
 
 
 class Record(BaseModel):
