@@ -135,6 +135,8 @@ class Explanation:
     def compare(self, other: Explanation) -> Comparison:
         """Compare with another network on the same image and ROI, draw by draw: this one's effects minus the other's.
 
+        The comparison also says which blocks one network uses and the other does not.
+
         Raises:
             InputError: the image, the ROI, the blocks or the draws differ.
         """

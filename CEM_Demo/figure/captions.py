@@ -66,13 +66,13 @@ def interval(panel: Panel, place: tuple[int, int]) -> str:
 
 def difference_numbers(first: Panel, second: Panel, difference: Difference) -> str:
     """Say in how many blocks, and where most, two models differ."""
-    differs, estimates = difference.comparison.differs, difference.comparison.difference
+    certain, estimates = difference.certain, difference.comparison.difference
     text = (
-        f"{first.model} minus {second.model} on {first.image}, region {first.roi}: {int(differs.sum())} blocks differ, "
+        f"{first.model} minus {second.model} on {first.image}, region {first.roi}: {int(certain.sum())} blocks differ, "
         f"{int(difference.undecided.sum())} are undecided (hatched)"
     )
-    if differs.any():
-        sizes = np.where(differs, np.abs(difference.values), 0.0)
+    if certain.any():
+        sizes = np.where(certain, np.abs(difference.values), 0.0)
         place = row, column = divmod(int(sizes.argmax()), sizes.shape[1])
         ends = f"[{estimates.low[place]:+.2f}, {estimates.high[place]:+.2f}]"
         text += f"; the largest difference (row {row}, column {column}) is {difference.values[place]:+.2f} dB {ends}"
