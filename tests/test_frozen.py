@@ -1,0 +1,206 @@
+"""Inference with frozen statistics equals a dense run in which the same statistics are pinned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+from CEM_Demo.errors import InputError
+from CEM_Demo.geometry import ROI
+from CEM_Demo.inference.choice import choose_inference
+from CEM_Demo.inference.dense import DenseInference
+from CEM_Demo.inference.frozen import freeze, frozen_inference
+from CEM_Demo.inference.gathering import gathering_nodes
+from CEM_Demo.inference.incremental import IncrementalInference
+from CEM_Demo.ModelZoo.NN.imdn import IMDN
+from CEM_Demo.ModelZoo.NN.layers import attend
+from CEM_Demo.ModelZoo.NN.rcan import RCAN
+from CEM_Demo.ModelZoo.NN.restormer import TransposedAttention
+from CEM_Demo.ModelZoo.NN.rnan import NonLocal
+from conftest import Tiny
+
+CPU = torch.device("cpu")
+SIDE, BLOCK = 24, 4
+CORNERS = np.array([[0, 0], [8, 12], [8, 12], [20, 20], [10, 4], [23, 23]])
+
+
+class Around(nn.Module):
+    """Some layers between two convolutions."""
+
+    def __init__(self, inner: nn.Module, width: int = 8) -> None:
+        super().__init__()
+        self.first, self.inner, self.last = nn.Conv2d(3, width, 3, padding=1), inner, nn.Conv2d(width, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.last(self.inner(self.first(x)))
+
+
+class Apply(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+class Pinned(TorchFunctionMode):
+    """Keeps what some functions give for the first input, and gives it for all later ones."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.names, self.kept, self.place = names, [], None
+
+    def __torch_function__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        found = function(*arguments, **(named or {}))
+        if getattr(function, "__name__", "") not in self.names:
+            return found
+        if self.place is None:
+            self.kept.append(found)
+            return found
+        self.place += 1
+        return self.kept[(self.place - 1) % len(self.kept)].expand_as(found)
+
+
+def photograph(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+
+
+def windows_of(x: Tensor) -> Tensor:
+    """Attend inside windows of 4 x 4 pixels."""
+    tokens = x.unflatten(3, (-1, 4)).unflatten(2, (-1, 4)).permute(0, 2, 4, 3, 5, 1).flatten(3, 4).flatten(0, 2)
+    attended = (tokens @ tokens.mT).softmax(-1) @ tokens
+    parts = attended.unflatten(0, (1, x.shape[2] // 4, x.shape[3] // 4)).unflatten(3, (4, 4))
+    return parts.permute(0, 5, 1, 3, 2, 4).flatten(4, 5).flatten(2, 3)
+
+
+def normalized(x: Tensor) -> Tensor:
+    """Normalize as instance and group normalization do, with statistics that can be pinned."""
+    for groups in (x.shape[1], 2):
+        parts = x.unflatten(1, (groups, -1))
+        mean = parts.mean((2, 3, 4), keepdim=True)
+        deviation = ((parts - mean).square().mean((2, 3, 4), keepdim=True) + 1e-5).sqrt()
+        x = ((parts - mean) / deviation).flatten(1, 2)
+    return x
+
+
+def matrix_attention(x: Tensor) -> Tensor:
+    positions = x.flatten(2).transpose(1, 2)
+    return ((positions @ positions.mT).softmax(-1) @ positions).transpose(1, 2).unflatten(2, x.shape[2:])
+
+
+def build(kind: str) -> tuple[nn.Module, nn.Module, tuple[str, ...], bool]:
+    """Give a network, one that computes the same, the functions of the latter to pin, and whether the rest is local."""
+    torch.manual_seed(0)
+    if kind in ("RCAN", "IMDN"):
+        net = RCAN(scale=2, width=16, groups=1, depth=2) if kind == "RCAN" else IMDN(scale=2, width=16)
+        return net, net, ("sigmoid",), True
+    if kind == "channels x channels":
+        net = Around(TransposedAttention(8, 2))
+        return net, net, ("softmax",), True
+    if kind == "normalization":
+        net = Around(nn.Sequential(nn.InstanceNorm2d(8), nn.GroupNorm(2, 8)))
+        other = Around(Apply(normalized))
+        other.load_state_dict(net.state_dict(), strict=False)
+        return net, other, ("mean", "sqrt"), True
+    if kind == "positions x positions":
+        net = Around(NonLocal(8, 4))
+        return net, net, ("softmax",), False
+    net = Around(Apply(lambda x: attend(x, x, x)))
+    other = Around(Apply(matrix_attention))
+    other.load_state_dict(net.state_dict())
+    return net, other, ("softmax",), False
+
+
+KINDS = ["RCAN", "IMDN", "channels x channels", "normalization", "positions x positions", "fused attention"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_frozen_network_is_a_dense_run_with_pinned_statistics(kind: str) -> None:
+    net, other, names, local = build(kind)
+    image, blocks = photograph(), np.random.default_rng(1).integers(0, 256, (6, BLOCK, BLOCK, 3), dtype=np.uint8)
+    scale = 2 if kind in ("RCAN", "IMDN") else 1
+    roi = ROI.square(8 * scale, 8 * scale, 8 * scale)
+    (group,) = choose_inference(net, image, [roi], BLOCK, CPU, "dense")
+    frozen = frozen_inference(net, image, group, BLOCK, CPU)
+    assert isinstance(frozen, IncrementalInference)
+    assert frozen.roi_graph.is_local == local
+    dense = DenseInference(other, image, roi, CPU)
+    with Pinned(*names) as pinned:
+        untouched = dense.baseline()
+        pinned.place = 0
+        expected = dense.restore(CORNERS, blocks)
+    torch.testing.assert_close(frozen.baseline(), untouched, rtol=0, atol=1e-5)
+    torch.testing.assert_close(frozen.restore(CORNERS, blocks), expected, rtol=0, atol=1e-5)
+    total = group.inference.restore(CORNERS, blocks)
+    assert (total - expected).abs().max() > 3e-5
+
+
+@pytest.mark.parametrize("net", [Tiny(), Around(Apply(windows_of)), Around(nn.MaxPool2d(3, 1, 1))])
+def test_a_local_network_gathers_nothing_and_is_its_own_frozen_network(net: nn.Module) -> None:
+    (group,) = choose_inference(net, photograph(), [ROI.square(8, 8, 8)], BLOCK, CPU, "incremental")
+    assert frozen_inference(net, photograph(), group, BLOCK, CPU) is group.inference
+
+
+def test_freezing_nothing_changes_no_bit() -> None:
+    torch.manual_seed(0)
+    engine = IncrementalInference(Tiny(), photograph(), ROI.square(8, 8, 8), BLOCK, CPU)
+    frozen = engine.with_graph(freeze(engine.roi_graph.graph, frozenset(), lambda _: {}))
+    blocks = photograph(1)[None, :BLOCK, :BLOCK].repeat(len(CORNERS), axis=0)
+    assert torch.equal(frozen.restore(CORNERS, blocks), engine.restore(CORNERS, blocks))
+
+
+def test_a_frozen_mean_has_a_closed_form() -> None:
+    image, roi = photograph(), ROI.square(8, 8, 8)
+    net = Apply(lambda x: 0.7 * x + 0.3 * x.mean((2, 3), keepdim=True))
+    (group,) = choose_inference(net, image, [roi], BLOCK, CPU, "dense")
+    frozen = frozen_inference(net, image, group, BLOCK, CPU)
+    blocks = photograph(1)[None, :BLOCK, :BLOCK].repeat(len(CORNERS), axis=0)
+    for corner, block, found in zip(CORNERS, blocks, frozen.restore(CORNERS, blocks), strict=True):
+        pasted = image.copy()
+        room = pasted[corner[0] : corner[0] + BLOCK, corner[1] : corner[1] + BLOCK]
+        room[:] = block[: room.shape[0], : room.shape[1]]
+        expected = (0.7 * pasted[roi.window] + 0.3 * image.mean((0, 1))) / 255
+        np.testing.assert_allclose(found.permute(1, 2, 0), expected, atol=1e-6)
+    assert isinstance(frozen, IncrementalInference)
+    # Only the blocks that overlap the ROI reach it: 8 pixels of 24, in blocks of 4.
+    assert frozen.reached_blocks.sum() == 4
+
+
+class BySize(nn.Module):
+    """Pools the image, with one more operator if it is tall."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate = x.mean((2, 3), keepdim=True)
+        return x * (gate.sigmoid() if x.shape[2] > 100 else gate)
+
+
+def test_operators_that_depend_on_the_size_are_refused() -> None:
+    (group,) = choose_inference(BySize(), photograph(), [ROI.square(8, 8, 8)], BLOCK, CPU, "dense")
+    with pytest.raises(InputError, match="what BySize gathers over the image cannot be told"):
+        frozen_inference(BySize(), photograph(), group, BLOCK, CPU)
+
+
+GATHER: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
+    "a strip of rows": (lambda x: x * x.mean(2, keepdim=True), 1),
+    "attention along columns": (lambda x: (x.transpose(2, 3) @ x).softmax(-1) @ x.transpose(2, 3) + x, 2),
+    "a grid of means": (lambda x: x * F.interpolate(F.adaptive_avg_pool2d(x, 4), x.shape[2:]), 1),
+    "a border": (lambda x: torch.cat((x[:, :, :1], x[:, :, :-1]), dim=2), 0),
+}
+
+
+@pytest.mark.parametrize("name", GATHER)
+def test_what_gathers_is_told_by_what_does_not_grow_with_the_image(name: str) -> None:
+    function, count = GATHER[name]
+    net = Apply(function)
+    engine = IncrementalInference(net, photograph(), ROI.square(8, 8, 8), BLOCK, CPU)
+    assert len(gathering_nodes(net, engine.roi_graph.graph, CPU)) == count
