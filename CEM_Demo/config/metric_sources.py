@@ -11,6 +11,7 @@ from CEM_Demo.user_code import split_code
 
 FIRST = "psnr"
 BUILT_IN = (FIRST, "psnr_unrounded", "psnr_y", "ssim", "mae")
+TAKEN = (*BUILT_IN, "frozen")  # the files of the key ``paths`` are called so
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def parse_metrics(given: Sequence[str]) -> list[MetricSource]:
 def _parse(word: str) -> MetricSource:
     if ".py:" in word or word.endswith(".py"):
         code, name = split_code(word)
-        if name.casefold() in BUILT_IN:
+        if name.casefold() in TAKEN:
             raise ValueError(f"{word}: {name.casefold()} is built in; call your function something else")
         return MetricSource(name, code)
     if word not in BUILT_IN:

@@ -31,6 +31,7 @@ from CEM_Demo.config.settings import (
     InterventionForm,
     MetricNames,
     NotNegative,
+    PathsKind,
     Positive,
     Precision,
     RoiBlocks,
@@ -126,6 +127,7 @@ class Config(BaseModel):
     roi_blocks: RoiBlocks = 0
     intervention: InterventionForm = "natural"
     metrics: MetricNames = [FIRST]
+    paths: PathsKind = 0
     confidence: Confidence = 0.95
     fdr: FalseDiscoveryRate = 0.05
     test_num: TestDraws = 8
