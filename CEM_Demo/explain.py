@@ -130,7 +130,10 @@ class Explanation:
 
     @property
     def metric_maps(self) -> dict[str, EffectMap]:
-        """The effect map of each metric of the settings by its name, PSNR first; positive where the block helps."""
+        """The effect map of each metric of the settings by its name, PSNR first; positive where the block helps.
+
+        With ``paths``, the PSNR with frozen statistics is among them as ``frozen``.
+        """
         measured, tol = self.measurements, self.certainty.tol
         return effect_maps(measured.origin, measured.rounds, measured.metrics, tol, self.effect_map.roi)
 

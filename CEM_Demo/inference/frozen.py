@@ -17,11 +17,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.baseline import run_whole
 from CEM_Demo.inference.choice import RoiGroup
 from CEM_Demo.inference.gathering import ATTENTION, NORMALIZATIONS, gathering_nodes
@@ -35,7 +34,7 @@ ARRANGING = {"aten::flatten", "aten::unflatten", "aten::reshape", "aten::contigu
 
 
 def frozen_inference(
-    net: nn.Module, degraded: NDArray[np.uint8], group: RoiGroup, block: int, device: torch.device
+    net: nn.Module, degraded: UInt8Image, group: RoiGroup, block: int, device: torch.device
 ) -> Inference:
     """Build the inference that restores the same ROIs with all that the network gathers over the image frozen.
 

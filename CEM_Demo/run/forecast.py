@@ -114,8 +114,8 @@ def _memory_bytes(
     effects = len(group.rois) * (coarse + fine) + COPIES_TO_SAVE * max(coarse, fine)
     pictures = COPIES_OF_PICTURE * posed.scene.ground_truth.size
     inference_bytes = group.inference.memory_bytes(batch_size)
-    if frozen not in (None, group.inference):
-        inference_bytes += frozen.memory_bytes(batch_size)  # type: ignore[union-attr]
+    if frozen is not None and frozen is not group.inference:
+        inference_bytes += frozen.memory_bytes(batch_size)
     on_host, on_device = effects + pictures + FIRST_PASS_BYTES, None
     if run.device.type == "cuda":
         on_device = torch.cuda.memory_allocated(run.device) + inference_bytes
