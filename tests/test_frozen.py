@@ -98,14 +98,21 @@ def matrix_attention(x: Tensor) -> Tensor:
     return ((positions @ positions.mT).softmax(-1) @ positions).transpose(1, 2).unflatten(2, x.shape[2:])
 
 
+CHANNEL_ATTENTION: dict[str, Callable[[], nn.Module]] = {
+    "channel attention": lambda: Around(nn.Sequential(ChannelAttention(16), DistillationBlock(16)), width=16),
+    "RCAN": lambda: RCAN(scale=1, width=16, groups=2, depth=2),
+    "IMDN": lambda: IMDN(scale=1, width=16),
+}
+
+
 def build(kind: str) -> tuple[nn.Module, nn.Module, tuple[str, ...], bool]:
     """Give a network, one that computes the same, the functions of the latter to pin, and whether the rest is local."""
     torch.manual_seed(0)
-    if kind in ("RCAN", "IMDN"):
-        net = RCAN(scale=1, width=16, groups=2, depth=2) if kind == "RCAN" else IMDN(scale=1, width=16)
-        return net, net, ("sigmoid",), True
-    if kind == "channel attention":
-        net = Around(nn.Sequential(ChannelAttention(16), DistillationBlock(16)), width=16)
+    if kind in CHANNEL_ATTENTION:
+        net = CHANNEL_ATTENTION[kind]()
+        for name, weights in net.named_parameters():
+            if "conv_du" in name:
+                weights.data.mul_(4)  # seeded gates are close to constant
         return net, net, ("sigmoid",), True
     if kind == "channels x channels, normalization":
         attention = TransposedAttention(8, 2)
@@ -140,9 +147,9 @@ def test_the_frozen_network_is_a_dense_run_with_pinned_statistics(kind: str) -> 
         pinned.place = 0
         expected = dense.restore(CORNERS, blocks)
     torch.testing.assert_close(frozen.baseline(), untouched, rtol=0, atol=1e-5)
-    torch.testing.assert_close(frozen.restore(CORNERS, blocks), expected, rtol=0, atol=1e-5)
-    total = group.inference.restore(CORNERS, blocks)
-    assert (total - expected).abs().max() > 3e-5
+    found, total = frozen.restore(CORNERS, blocks), group.inference.restore(CORNERS, blocks)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
+    assert (total - expected).abs().max() > 10 * (found - expected).abs().max()
 
 
 @pytest.mark.parametrize("net", [Tiny(), Around(Apply(windows_of))])

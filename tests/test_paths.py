@@ -13,13 +13,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from CEM_Demo.config.model_sources import parse_model
 from CEM_Demo.device import cpu_threads
 from CEM_Demo.errors import InputError
 from CEM_Demo.explain import Explanation, Settings, explain
 from CEM_Demo.geometry import ROI, Grid
+from CEM_Demo.images import read_image
 from CEM_Demo.mediation.effects import Mediation, mediation_of
 from CEM_Demo.mediation.record import write_mediations
 from CEM_Demo.method.measurements import Draws, MeasuredMetric
+from CEM_Demo.networks.loading import resolve
 from CEM_Demo.report.report import make_report
 from CEM_Demo.results.paths import result_paths
 from CEM_Demo.run.conductor import compute_effects
@@ -27,6 +30,10 @@ from CEM_Demo.run.preparation import prepare
 from CEM_Demo.tasks import Degradation
 from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
 from killing import assert_whole, killed_at, results
+from shared_material import SHARED, needs
+
+IMDN = SHARED / "weights" / "IMDN_x4_new.pth"
+BUTTERFLY = SHARED / "images" / "eval" / "set5" / "butterfly_GT.png"
 
 SETTINGS = {"coarse_num": 2, "fine_num": 3, "device": "cpu", "paths": True}
 NETWORK = """
@@ -161,3 +168,24 @@ def test_runs_with_paths_leave_the_published_files_as_they_are_and_survive_a_kil
     assert set(write_mediations(config)) == set(paths.files_of_mediation())
     sentence = json.loads(paths.mediation.read_text())["sentence"]
     assert f"{sentence}." in make_report(config).read_text()
+
+
+def explain_imdn(draws: int) -> Explanation:
+    """Explain IMDN with its authors' weights on the middle of set5's butterfly, with the same draws on every block."""
+    found = resolve(parse_model({"weights": str(IMDN), "model": "IMDN"}), "SR", 4, None)
+    image = np.ascontiguousarray(read_image(BUTTERFLY)[64:192, 64:192])
+    settings = Settings(coarse_num=draws, fine_num=1, tol=99.0, device="cpu", paths=True)
+    return explain(found.load(), image, ROI.square(48, 48, 32), Degradation("SR", 4), settings, BUTTERFLY.name)
+
+
+@needs(IMDN)
+@needs(BUTTERFLY)
+@pytest.mark.slow
+def test_the_far_field_of_imdn_is_its_contrast_attention() -> None:
+    with cpu_threads(1):
+        found = explain_imdn(draws=1).mediation
+    assert found is not None
+    frozen = found.outside & (np.abs(found.frozen) >= 0.01)
+    assert frozen.sum() < 80 < 170 < (found.outside & (np.abs(found.total) >= 0.01)).sum()
+    assert found.share(4.0) > 0.9
+    assert found.share(0.0, 1.0) < 0.3

@@ -47,9 +47,9 @@ def draw_paths(panel: Panel, mediation: Mediation, style: Style | None = None) -
             sheet.write(left + width / 2, 0.78 * LINE, title, ha="center", va="baseline")
             draw_map(sheet.place_picture(left, top, width, height, panel.extent), panel, values, scale, panel.extent)
         left, wide = 3 * (width + GAP) + TICKS, PLOT_SHARE * sheet.width - 2
-        half = (height - GAP) / 2
+        half = (height - FONT_SIZE) / 2
         _draw_effects(sheet.place(left, top, wide, half), mediation)
-        _draw_shares(sheet.place(left, top + half + GAP, wide, half), mediation)
+        _draw_shares(sheet.place(left, top + half + FONT_SIZE, wide, half), mediation)
         sheet.write(left + wide / 2, 0.78 * LINE, "mean |effect| (dB), mediated share", ha="center", va="baseline")
         end = top + height + 2.5 * LINE
         return sheet.finish(end + draw_bar(sheet, end, scale, list(maps.values())))
