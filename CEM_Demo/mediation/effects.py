@@ -99,8 +99,10 @@ class Mediation:
     def ring(self, near: float, far: float = np.inf) -> Ring:
         """Give the mean absolute effects of the blocks at these distances, of which there must be one at least."""
         chosen = self._ring(near, far)
-        means = [float(np.abs(values[chosen]).mean()) for values in (self.total, self.frozen, self.mediated)]
-        return Ring(near, far, int(chosen.sum()), *means, share=self.share(near, far))
+        total, frozen, mediated = (
+            float(np.abs(values[chosen]).mean()) for values in (self.total, self.frozen, self.mediated)
+        )
+        return Ring(near, far, int(chosen.sum()), total, frozen, mediated, self.share(near, far))
 
     def _ring(self, near: float, far: float) -> NDArray[np.bool_]:
         return self.outside & (self.distance >= near) & (self.distance < far)
