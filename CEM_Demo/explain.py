@@ -38,7 +38,9 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, Grid, grid_of
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.checks import check_output
+from CEM_Demo.inference.frozen import frozen_inference
 from CEM_Demo.inference.lent_network import left_as_found
+from CEM_Demo.mediation.effects import Mediation, mediation_of
 from CEM_Demo.method.certainty import Certainty
 from CEM_Demo.method.comparison import Comparison
 from CEM_Demo.method.effect_map import EffectMap
@@ -128,9 +130,32 @@ class Explanation:
 
     @property
     def metric_maps(self) -> dict[str, EffectMap]:
-        """The effect map of each metric of the settings by its name, PSNR first; positive where the block helps."""
+        """The effect map of each metric of the settings by its name, PSNR first; positive where the block helps.
+
+        With ``paths``, the PSNR with frozen statistics is among them as ``frozen``.
+        """
         measured, tol = self.measurements, self.certainty.tol
         return effect_maps(measured.origin, measured.rounds, measured.metrics, tol, self.effect_map.roi)
+
+    @property
+    def mediation(self) -> Mediation | None:
+        """The effects through what the network gathers over the image, and past it; None unless settings say paths."""
+        measured, scene = self.measurements, self.scene
+        grid = grid_of(scene.degraded, self.block // scene.scale, scene.scale)
+        return mediation_of(measured.origin, measured.rounds, measured.metrics, self.certainty.tol, grid, self.roi)
+
+    def paths_figure(self, **style: Any) -> Figure:
+        """Draw the total, the frozen and the mediated map; ``style`` is that of :func:`compare_figure`.
+
+        Raises:
+            InputError: the paths were not measured, or the style is not known.
+        """
+        from CEM_Demo.figure.style import Style
+        from CEM_Demo.mediation.figure import draw_paths
+
+        if (mediation := self.mediation) is None:
+            raise InputError("the paths were not measured; call explain with Settings(paths=True)")
+        return draw_paths(self.panel, mediation, Style(**style))
 
     def compare(self, other: Explanation) -> Comparison:
         """Compare with another network on the same image and ROI, draw by draw: this one's effects minus the other's.
@@ -269,6 +294,7 @@ def _experiments(
     """Choose the inferences of the ROIs, as the settings ask: one experiment for ROIs that are restored together."""
     device = pick_device(settings.device)
     further, _ = load_metrics(settings.further_metrics)
+    groups = choose_with_margin(prepared, scene, rois, grid.block, device, settings.inference, further)
     return [
         Experiment(
             network=prepared,
@@ -279,8 +305,9 @@ def _experiments(
             device=device,
             intervention=chosen.intervention,
             further=further,
+            frozen=frozen_inference(prepared, scene.degraded, group, grid.block, device) if settings.paths else None,
         )
-        for group in choose_with_margin(prepared, scene, rois, grid.block, device, settings.inference, further)
+        for group in groups
     ]
 
 

@@ -17,6 +17,7 @@ LPIPS, PYIQA = "lpips", "pyiqa"
 KNOWN = (*BUILT_IN, LPIPS)
 WITH_WEIGHTS = "{name: lpips, weights: alexnet.pth}"
 OTHERS = "pyiqa:NAME, or my_metric.py:FUNCTION"
+TAKEN = (*KNOWN, "frozen")  # the files of the key ``paths`` are called so
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def _parse(word: str) -> MetricSource:
         return MetricSource(f"{PYIQA}_{_as_identifier(label)}", library=PYIQA, label=label)
     if ".py:" in word or word.endswith(".py"):
         code, name = split_code(word)
-        if name.casefold() in KNOWN:
+        if name.casefold() in TAKEN:
             raise ValueError(f"{word}: {name.casefold()} is built in; call your function something else")
         return MetricSource(name, code)
     if word not in KNOWN:

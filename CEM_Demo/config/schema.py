@@ -35,6 +35,7 @@ from CEM_Demo.config.settings import (
     MostBlocks,
     MostLevels,
     NotNegative,
+    PathsKind,
     Positive,
     Precision,
     QuantifierAsked,
@@ -131,6 +132,7 @@ class Config(BaseModel):
     roi_blocks: RoiBlocks = 0
     intervention: InterventionForm = "natural"
     metrics: MetricNames = [FIRST]
+    paths: PathsKind = 0
     confidence: Confidence = 0.95
     fdr: FalseDiscoveryRate = 0.05
     test_num: TestDraws = 8

@@ -108,6 +108,13 @@ FalseDiscoveryRate = Annotated[
     float,
     Field(gt=0, lt=1, description="expected share of false ones among the certified blocks (default 0.05)"),
 ]
+PathsKind = Annotated[
+    Literal[0, 1] | bool,
+    Field(
+        description="1 measures each draw a second time with all frozen that the network gathers over the image, which "
+        "tells what travels through its global operators (default 0)"
+    ),
+]
 
 
 ChangeAsked = Annotated[
@@ -181,6 +188,7 @@ class Settings(BaseModel):
         roi_blocks: whether adaptive draws are made on the ROI's own blocks too.
         intervention: what stands in a block's place, as the config's key names it.
         metrics: what measures the ROI; PSNR does in any case, and decides the draws.
+        paths: whether each draw is measured a second time, with all frozen that the network gathers over the image.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -200,6 +208,7 @@ class Settings(BaseModel):
     roi_blocks: RoiBlocks = 0
     intervention: InterventionForm = "natural"
     metrics: MetricNames = ["psnr"]
+    paths: PathsKind = 0
 
     @property
     def intervention_source(self) -> InterventionSource:

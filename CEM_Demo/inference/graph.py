@@ -127,7 +127,7 @@ def export_graph(net: nn.Module, height: int, width: int, device: torch.device) 
     for traced in program.graph.nodes:
         _check_operator(traced, name)
     with torch.no_grad():
-        return _without_unused(_flatten(program, name))
+        return without_unused(_flatten(program, name))
 
 
 def _check_operator(traced: fx.Node, name: str) -> None:
@@ -168,7 +168,7 @@ def _flatten(program: torch.export.ExportedProgram, name: str) -> Graph:
         if traced.op == "output":
             continue
         if traced.op == "placeholder" and traced.name in given:
-            node = _constant(tensors[given[traced.name]].detach())
+            node = constant_node(tensors[given[traced.name]].detach())
         elif traced.op == "placeholder":
             node = Node("image", torch.clone, shape=_shape(traced), dtype=_dtype(traced))
         else:
@@ -199,7 +199,8 @@ def _draws(target: torch._ops.OpOverload, arguments: dict[str, Any]) -> bool:
     return may_draw and bool(training) and arguments.get("p", arguments.get("dropout_p", 1)) != 0
 
 
-def _constant(tensor: Tensor) -> Node:
+def constant_node(tensor: Tensor) -> Node:
+    """Make the node of a tensor that does not depend on the image."""
     return Node("constant", torch.clone, shape=tuple(tensor.shape), constant=tensor, dtype=tensor.dtype)
 
 
@@ -283,11 +284,11 @@ def _folded(node: Node, nodes: list[Node], traced: fx.Node) -> Node:
         known = [blank.expand(nodes[number].shape or ()) for number in node.inputs]
     if node.shape is None or any(tensor is None for tensor in known):
         return node
-    return _constant(node.compute(known))
+    return constant_node(node.compute(known))
 
 
-def _without_unused(graph: Graph) -> Graph:
-    """Keep only the nodes that the output depends on, and the image."""
+def without_unused(graph: Graph) -> Graph:
+    """Keep only the nodes that the output depends on, and the image; they are numbered anew."""
     used = {graph.output, graph.image}
     for number in range(len(graph.nodes) - 1, -1, -1):
         if number in used:

@@ -26,7 +26,7 @@ from CEM_Demo.report.figures import colour_bar, overlay, pie
 from CEM_Demo.report.lam_maps import ShownLam, shown_lam, write_lams
 from CEM_Demo.report.panels import Map, check_config, map_of_results
 from CEM_Demo.results.cache import shared_files
-from CEM_Demo.results.faithfulness import faithfulness_sentence
+from CEM_Demo.results.faithfulness import faithfulness_sentence, mediation_sentence
 from CEM_Demo.results.manifest import Manifest, read_manifest
 from CEM_Demo.results.paths import ResultPaths, check_nothing_is_shared, report_path, result_paths
 from CEM_Demo.results.reading import Results, read_results
@@ -51,6 +51,8 @@ class Panel:
     manifest: Manifest | None
     lam: ShownLam | None
     faithful: str | None
+    mediated: str | None
+    paths: bytes | None
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,8 @@ def _make_panel(
         manifest=stored.manifest,
         lam=shown_lam(paths, made) if "LAM" in config.maps else None,
         faithful=faithfulness_sentence(paths, effect_map.effects),
+        mediated=mediation_sentence(paths, effect_map.effects) if config.paths else None,
+        paths=_bytes_of(paths.mediation_figure),
     )
 
 

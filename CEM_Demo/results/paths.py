@@ -116,6 +116,18 @@ class ResultPaths:
         return self.pair_folder / "people.png"
 
     @property
+    def mediation(self) -> Path:
+        return self.pair_folder / "paths.json"
+
+    @property
+    def mediation_figure(self) -> Path:
+        return self.pair_folder / "paths.png"
+
+    def files_of_mediation(self) -> tuple[Path, ...]:
+        """All that is written of the paths through the network, the numbers first."""
+        return self.mediation, self.mediation_figure, self.mediation_figure.with_suffix(".pdf")
+
+    @property
     def lam_manifest(self) -> Path:
         return self.pair_folder / "LAM.json"
 

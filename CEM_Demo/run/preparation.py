@@ -13,12 +13,14 @@ from torch import nn
 
 from CEM_Demo.config.schema import Config
 from CEM_Demo.device import pick_device
-from CEM_Demo.errors import InputError
+from CEM_Demo.errors import InputError, naming
 from CEM_Demo.files import writing
 from CEM_Demo.geometry import ROI, Grid, grid_of
 from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.inference.checks import check_network
 from CEM_Demo.inference.choice import RoiGroup
+from CEM_Demo.inference.frozen import frozen_inference
+from CEM_Demo.inference.graph import export_graph
 from CEM_Demo.inference.interface import Inference
 from CEM_Demo.method.metric import Metric
 from CEM_Demo.method.patch_bank import PatchBank, load_bank
@@ -155,6 +157,9 @@ def try_network(run: Run, net: nn.Module, model: str, posed: PosedImage) -> None
     corner = posed.scene.degraded[:TRIAL_SIDE, :TRIAL_SIDE]
     height, width = (side * posed.scene.scale for side in corner.shape[:2])
     check_network(net, corner, (height, width), run.device, model)
+    if run.config.paths:
+        with naming("paths"):
+            export_graph(net, corner.shape[0], corner.shape[1], run.device)
 
 
 def inferences_for(
@@ -164,6 +169,13 @@ def inferences_for(
     config = run.config
     kind = kind or config.inference
     return choose_with_margin(net, posed.scene, rois, config.block, run.device, kind, run.further)
+
+
+def frozen_for(run: Run, net: nn.Module, posed: PosedImage, group: RoiGroup) -> Inference | None:
+    """Build the inference with frozen statistics beside that of ``group``, if the config asks for paths."""
+    if not run.config.paths:
+        return None
+    return frozen_inference(net, posed.scene.degraded, group, run.config.block, run.device)
 
 
 def batch_size_for(run: Run, model: str, inference: Inference) -> int:
