@@ -47,17 +47,7 @@ def run_in_strips(roi_graph: RoiGraph, image: Tensor, halving: Halving) -> tuple
     This works only for networks that have a rule for every operator, see :attr:`RoiGraph.is_local`.
     """
     graph = roi_graph.graph
-    kept: Values = [node.constant for node in graph.nodes]
-    box = roi_graph.kept[graph.image]
-    if box is not None:
-        kept[graph.image] = _windowed(image, _everything(graph.nodes[graph.image]), box)
-
-    def keep(number: int, value: Tensor) -> None:
-        box = roi_graph.kept[number]
-        if box is not None:
-            kept[number] = _windowed(value, roi_graph.needed[number].box(0), box)
-
-    roi = _compute(roi_graph, image, keep)
+    roi, kept = run_cone(roi_graph, image)
     # The output is allocated first: what is kept from strip to strip would fragment the heap.
     output = roi.new_empty((*roi.shape[:2], *graph.nodes[graph.output].size))
 
@@ -68,6 +58,25 @@ def run_in_strips(roi_graph: RoiGraph, image: Tensor, halving: Halving) -> tuple
     # Interventions change this ROI, which was computed along with what they gather from.
     output[(..., *roi_graph.roi.slices(_everything(graph.nodes[graph.output])))] = roi
     return output, kept
+
+
+def run_cone(roi_graph: RoiGraph, image: Tensor) -> tuple[Tensor, Values]:
+    """Compute the ROI alone, from the part of the image that it depends on; give it, and what is kept of each node.
+
+    This works only for networks that have a rule for every operator, see :attr:`RoiGraph.is_local`.
+    """
+    graph = roi_graph.graph
+    kept: Values = [node.constant for node in graph.nodes]
+    box = roi_graph.kept[graph.image]
+    if box is not None:
+        kept[graph.image] = _windowed(image, _everything(graph.nodes[graph.image]), box)
+
+    def keep(number: int, value: Tensor) -> None:
+        box = roi_graph.kept[number]
+        if box is not None:
+            kept[number] = _windowed(value, roi_graph.needed[number].box(0), box)
+
+    return _compute(roi_graph, image, keep), kept
 
 
 def rows_in_strip(roi_graph: RoiGraph, share: float) -> int:
