@@ -26,6 +26,9 @@ from CEM_Demo.config.settings import (
     Confidence,
     Device,
     FalseDiscoveryRate,
+    FilterDraws,
+    FilterLayers,
+    FilterReplacements,
     FineDraws,
     InferenceKind,
     InterventionForm,
@@ -130,6 +133,14 @@ class Config(BaseModel):
     fdr: FalseDiscoveryRate = 0.05
     test_num: TestDraws = 8
     subset_sizes: SubsetSizes = [2, 4, 8, 16]
+    filter_layers: FilterLayers = ["all"]
+    filter_replacement: FilterReplacements = ["mean"]
+    filter_draws: FilterDraws = 16
+    filter_images: str | None = Field(
+        default=None,
+        description="filters: folder of donors, at least 16 photographs; of PAIR, degraded inputs "
+        "(default: the other images of the test image's folder)",
+    )
     maps: list[Literal["CEM", "LAM"]] = Field(
         default=["CEM"], description="[CEM], or [CEM, LAM] to compute Local Attribution Maps beside it (default [CEM])"
     )
@@ -154,7 +165,7 @@ class Config(BaseModel):
     def _safe_prefix(cls, value: str) -> str:
         return safe_name(value)
 
-    @field_validator("TextImg_path", "input_path", "degradation", "patch_path", "output_dir")
+    @field_validator("TextImg_path", "input_path", "degradation", "patch_path", "output_dir", "filter_images")
     @classmethod
     def _possible_path(cls, value: str | None) -> str | None:
         if value and "\0" in value:

@@ -50,7 +50,9 @@ def make_donors(
         random = np.random.RandomState(np.random.SeedSequence([*entropy, draw]).generate_state(4))
         turn, number = divmod(draw, len(photographs))
         photograph = photographs[number][:: -1 if turn & 2 else 1, :: -1 if turn & 1 else 1]
-        rows, columns = (_places(random, length, wanted) for length, wanted in zip(photograph.shape, shape[:2], strict=False))
+        rows, columns = (
+            _places(random, length, wanted) for length, wanted in zip(photograph.shape, shape[:2], strict=False)
+        )
         image = np.ascontiguousarray(photograph[rows][:, columns])
         donors.append(Donor(image, degrade_anew(degradation, image, int(random.randint(2**32, dtype=np.uint64)))))
     return tuple(donors)

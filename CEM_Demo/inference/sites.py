@@ -54,7 +54,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class SitedGraph:
-    """A graph with a replaceable node behind every convolution, and the convolutions in the order of their first use."""
+    """A graph with a replaceable node behind every convolution, and its convolutions in the order of their first use."""
 
     graph: Graph
     layers: tuple[Layer, ...]

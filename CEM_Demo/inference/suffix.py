@@ -23,7 +23,7 @@ from CEM_Demo.inference.graph import Graph, Node, export_graph
 from CEM_Demo.inference.incremental import BYTES_PER_STEP, TRACED_OTHERWISE
 from CEM_Demo.inference.network_memory import Halving
 from CEM_Demo.inference.operators import is_batchable
-from CEM_Demo.inference.roi_graph import RoiGraph, graph_from_roi, windows_behind
+from CEM_Demo.inference.roi_graph import graph_from_roi, windows_behind
 from CEM_Demo.inference.rules import Run
 from CEM_Demo.inference.sites import Layer, Site, with_sites
 from CEM_Demo.inference.window_steps import Steps, Values, compile_steps

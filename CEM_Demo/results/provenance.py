@@ -48,6 +48,10 @@ OTHERWISE_RECORDED = frozenset(
         "inference",  # the manifest records the one that was used
         "test_num",  # of the test of a finished map, which records them itself
         "subset_sizes",
+        "filter_layers",  # filters have records of their own
+        "filter_replacement",
+        "filter_draws",
+        "filter_images",
         "maps",  # others than CEM have manifests of their own
         "lam_density",
     }
