@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from CEM_Demo.config.model_sources import CHECKPOINT_SUFFIXES
@@ -64,8 +65,8 @@ class Pair:
             "degraded_sha256": self.posed.provenance["degraded_sha256"],
             **self.model.provenance(),
             "filter_layers": list(config.filter_layers),
-            "filter_replacement": {kind: file and sha256_of(file) for kind, file in _kinds(config).items()},
-            "donors_sha256": [digest_of(donor.degraded) for donor in self.donors],
+            "filter_replacement": [sha256_of(file) if file else kind for kind, file in _kinds(config).items()],
+            "donors_sha256": digest_of(np.array([donor.degraded for donor in self.donors])),
             "tol": config.tol,
             "seed": config.seed,
             "device": describe_device(self.run.device),
@@ -118,8 +119,9 @@ def _pairs(config: Config) -> Iterator[tuple[nn.Module, nn.Module | None, Pair]]
         for posed, donors in _with_donors(run)
         for roi in posed.rois
     ]
-    for pair in pairs:
-        pair.files.earlier() if config.load_previous else None
+    if config.load_previous:
+        for pair in pairs:
+            pair.files.earlier()  # It refuses what was computed differently.
     for label, model in run.models.items():
         net, other = model.load(), _other_network(run, label)
         for posed in run.posed_images:

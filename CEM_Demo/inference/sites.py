@@ -6,7 +6,7 @@ convolution gives, unless an intervention replaces some of the channels there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -54,7 +54,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class SitedGraph:
-    """A graph with a replaceable node behind every convolution, and its convolutions in the order of their first use."""
+    """A graph with a replaceable node behind every convolution; the layers are in the order of their first use."""
 
     graph: Graph
     layers: tuple[Layer, ...]
@@ -166,4 +166,4 @@ def _deleted(graph: Graph, convolution: int, site: int) -> Tensor:
     activation = graph.nodes[site]
     inputs = [zeros if source == convolution else graph.nodes[source].constant for source in activation.inputs]
     with torch.no_grad():
-        return replace(activation).compute(inputs)
+        return activation.compute(inputs)

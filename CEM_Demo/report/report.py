@@ -26,6 +26,7 @@ from CEM_Demo.report.lam_maps import ShownLam, shown_lam, write_lams
 from CEM_Demo.report.panels import Map, check_config, map_of_results
 from CEM_Demo.results.cache import shared_files
 from CEM_Demo.results.faithfulness import faithfulness_sentence
+from CEM_Demo.results.filters import filters_sentence
 from CEM_Demo.results.manifest import Manifest, read_manifest
 from CEM_Demo.results.paths import ResultPaths, check_nothing_is_shared, report_path, result_paths
 from CEM_Demo.results.reading import Results, read_results
@@ -50,6 +51,7 @@ class Panel:
     manifest: Manifest | None
     lam: ShownLam | None
     faithful: str | None
+    filters: str | None
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,7 @@ def _make_panel(
         manifest=stored.manifest,
         lam=shown_lam(paths, made) if "LAM" in config.maps else None,
         faithful=faithfulness_sentence(paths, effect_map.effects),
+        filters=filters_sentence(paths, stored.manifest.provenance) if stored.manifest else None,
     )
 
 
