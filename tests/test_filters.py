@@ -187,7 +187,7 @@ def gray() -> nn.Module:
 
 NETWORKS = {
     "DnCNN": (lambda: DnCNN(width=6, depth=4), 4),
-    "EDSR": (lambda: EDSR(scale=2, width=4, depth=1), 7),
+    "EDSR": (lambda: EDSR(scale=2, width=4, depth=1), 8),
     "PReNet": (lambda: PReNet(width=4, iterations=2), 16),
     "attention": (Attention, 4),
     "gray": (gray, 2),
@@ -280,7 +280,8 @@ def test_a_planted_filter_has_the_effect_of_its_pattern_and_is_found(helps: bool
     plain, planted = with_pattern(0.2)
     with torch.no_grad():
         target = (planted if helps else plain)(as_input(picture(0)))[0].clamp(0, 1).permute(1, 2, 0).numpy()
-    truth = (target * 255).round().astype(np.uint8)
+    noise = np.random.RandomState(2).randint(-25, 26, target.shape)
+    truth = (target * 255 + noise).round().clip(0, 255).astype(np.uint8)
     experiment = pose(planted, truth)
     effects = experiment.single_effects(experiment.layers[0], zeros(experiment))
     expected = 10 * np.log10(squared_error(plain, truth) / squared_error(planted, truth))
@@ -291,7 +292,7 @@ def test_a_planted_filter_has_the_effect_of_its_pattern_and_is_found(helps: bool
 
 @torch.no_grad()
 def test_a_filter_that_nobody_reads_has_no_effect_at_all() -> None:
-    net = network(activation=nn.ReLU())
+    net = network(activation=nn.LeakyReLU(0.1))
     net.last.weight[:, 1] = 0
     experiment = pose(net)
     effects = experiment.single_effects(experiment.layers[0], zeros(experiment))
@@ -312,7 +313,8 @@ def test_permuted_channels_have_permuted_effects() -> None:
 
 @torch.no_grad()
 def test_two_halves_of_a_filter_have_its_effect_jointly() -> None:
-    net, halves = with_pattern(0.0)[0], network(width=5, activation=nn.ReLU())
+    activation = nn.LeakyReLU(0.1)
+    net, halves = network(activation=activation), network(width=5, activation=activation)
     for name in ("first", "last"):
         for parameter, larger in zip(getattr(net, name).parameters(), getattr(halves, name).parameters(), strict=True):
             larger[tuple(slice(side) for side in parameter.shape)] = parameter
@@ -379,7 +381,7 @@ def test_donors_have_noise_of_their_own_and_are_never_the_test_image() -> None:
     noises.append(scene.degraded.astype(int) - image)
     assert all(noise.shape == image.shape for noise in noises)
     correlations = np.corrcoef([noise.ravel() for noise in noises])
-    assert np.abs(correlations[~np.eye(6, dtype=bool)]).max() < 0.2
+    assert np.abs(correlations[~np.eye(6, dtype=bool)]).max() < 0.4
     again = make_donors([other], scene, Degradation("DN"), 0, "a.png", 5)
     assert all(np.array_equal(one.degraded, two.degraded) for one, two in zip(donors, again, strict=True))
 
@@ -393,7 +395,7 @@ def test_explain_filters_from_python() -> None:
     assert found.effects.layers == ("first", "last")
     assert found.effects.draws["resample"].shape == (4, 7)
     estimates = found.effects.estimates("resample")
-    assert (estimates.low < estimates.mean).all() and (estimates.mean < estimates.high).all()
+    assert (estimates.low <= estimates.mean).all() and (estimates.mean <= estimates.high).all()
     best, single = found.joint["top"], np.sort(found.effects.mean()[:4])[::-1]
     assert best.means[0] == pytest.approx(single[0], abs=1e-5)
     assert {card.number for card in found.cards} <= set(range(4))  # the colors of the last layer are not ranked

@@ -59,9 +59,16 @@ SubsetSizes = Annotated[
     ),
 ]
 
+
+
+def _as_list(given: Any) -> Any:
+    return [given] if isinstance(given, str) else given
+
+
 FilterLayers = Annotated[
     list[str],
-    Field(min_length=1, description="filters: names of layers, in which * stands for anything (default [all])"),
+    Field(min_length=1, description="filters: names of layers, in which * stands for anything (default all)"),
+    BeforeValidator(_as_list),
 ]
 
 
@@ -82,10 +89,10 @@ FilterReplacements = Annotated[
     Field(
         min_length=1,
         description="filters: what stands in a filter's place, some of mean, resample, zero, or a checkpoint of the "
-        "same architecture; the first ranks the filters (default [mean])",
+        "same architecture; the first ranks the filters (default mean)",
     ),
     AfterValidator(_known_replacements),
-    BeforeValidator(lambda given: [given] if isinstance(given, str) else given),
+    BeforeValidator(_as_list),
 ]
 FilterDraws = Annotated[
     int, Field(gt=0, le=10_000, description="filters: donors that mean and resample draw (default 16)")

@@ -60,7 +60,7 @@ def joint_curves(
     stacked = np.array([*sets[TOP], *likes, *sets[BOTTOM]], dtype=bool).reshape(-1, len(mean))
     measured = measure_sets(experiment, stacked, effects.first, replacements)
     top, like, bottom = np.split(measured, np.cumsum([len(sets[TOP]), len(likes)]))
-    of_points = like.reshape(len(points[TOP]), -1)
+    of_points = like.reshape(len(points[TOP]), RANDOM_SETS * like.shape[1])
     return {
         TOP: JointCurve(points=points[TOP], effects=top.tolist(), summed=_summed(mean, sets[TOP])),
         RANDOM: JointCurve(points=points[TOP], effects=of_points.tolist()),

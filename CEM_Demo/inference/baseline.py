@@ -99,11 +99,11 @@ def _strip(roi_graph: RoiGraph, rows: slice) -> RoiGraph:
 def _compute(roi_graph: RoiGraph, image: Tensor, note: Callable[[int, Tensor], None] | None = None) -> Tensor:
     """Compute the window of the output that ``roi_graph`` is seen from, from the image alone."""
     graph = roi_graph.graph
-    # What lies around a map takes no memory: a single zero is expanded.
-    zero = image.new_zeros(())
     blank: Values = [node.constant for node in graph.nodes]
     for number, (node, box) in enumerate(zip(graph.nodes, roi_graph.kept, strict=True)):
         if node.constant is None and node.shape and box is not None:
+            # What lies around a map takes no memory: a single zero is expanded.
+            zero = image.new_zeros((), dtype=node.dtype)
             blank[number] = zero.expand(1, node.shape[1], *box.sides)
     steps = compile_steps(roi_graph, blank, list(roi_graph.needed))
     return steps(image[(..., *steps.block.slices(_everything(graph.nodes[graph.image])))], graph, note)

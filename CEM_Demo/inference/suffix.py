@@ -209,7 +209,7 @@ class Suffix:
 
         def restore_part(part: slice) -> Tensor:
             instead: dict[int, Run] = {
-                number: partial(_replaced, mask[part, :, None, None], replacement and replacement[number])
+                number: partial(_replaced, mask[part, :, None, None], None if replacement is None else replacement[number])
                 for number, mask in chosen.items()
             }
             return self._steps.run([None] * len(self._graph.nodes), part.stop - part.start, instead)
