@@ -268,9 +268,9 @@ def explain_rois(
         InputError: an argument is of the wrong kind, an ROI reaches out of the image, the block is not a multiple of
             the scale, or the network returns something other than an image of the right size.
     """
-    _check_image(image)
+    check_image(image)
     scene = make_scene(degradation, image, image_name)
-    _check_rois(rois, *scene.ground_truth.shape[:2])
+    check_rois(rois, *scene.ground_truth.shape[:2])
     _check_block(settings.block, scene)
     with left_as_found(network):
         random_seed = settings.seed if settings.allow_random else None
@@ -360,14 +360,16 @@ def _bank(settings: Settings) -> PatchBank:
     return bank_of(settings.intervention_source, given, settings.block, settings.seed)
 
 
-def _check_image(image: UInt8Image) -> None:
+def check_image(image: UInt8Image) -> None:
+    """Raise InputError unless ``image`` is H x W x 3 uint8."""
     if not isinstance(image, np.ndarray):
         raise InputError(f"image: it is a {type(image).__name__}, not a NumPy array; read_image(path) gives one")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise InputError(f"image: it is {image.dtype} {image.shape}, not RGB of 8 bits, uint8 (H, W, 3)")
 
 
-def _check_rois(rois: Sequence[ROI], height: int, width: int) -> None:
+def check_rois(rois: Sequence[ROI], height: int, width: int) -> None:
+    """Raise InputError unless there are ROIs, and all lie in an image of ``height`` x ``width`` pixels."""
     if not rois:
         raise InputError("rois: no ROI is given")
     for roi in rois:

@@ -28,6 +28,9 @@ from CEM_Demo.config.settings import (
     Device,
     EditAsked,
     FalseDiscoveryRate,
+    FilterDraws,
+    FilterLayers,
+    FilterReplacements,
     FineDraws,
     InferenceKind,
     InterventionForm,
@@ -142,6 +145,14 @@ class Config(BaseModel):
     quantifier: QuantifierAsked = "mean"
     max_blocks: MostBlocks = 64
     epsilon: MostLevels = 8
+    filter_layers: FilterLayers = ["all"]
+    filter_replacement: FilterReplacements = ["mean"]
+    filter_draws: FilterDraws = 16
+    filter_images: str | None = Field(
+        default=None,
+        description="filters: folder of donors, at least 16 photographs; of PAIR, degraded inputs "
+        "(default: the other images of the test image's folder)",
+    )
     maps: list[Literal["CEM", "LAM"]] = Field(
         default=["CEM"], description="[CEM], or [CEM, LAM] to compute Local Attribution Maps beside it (default [CEM])"
     )
@@ -166,7 +177,7 @@ class Config(BaseModel):
     def _safe_prefix(cls, value: str) -> str:
         return safe_name(value)
 
-    @field_validator("TextImg_path", "input_path", "degradation", "patch_path", "output_dir")
+    @field_validator("TextImg_path", "input_path", "degradation", "patch_path", "output_dir", "filter_images")
     @classmethod
     def _possible_path(cls, value: str | None) -> str | None:
         if value and "\0" in value:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
 
 from CEM_Demo.config.complaints import first_complaint
 from CEM_Demo.config.intervention_sources import InterventionSource, parse_intervention
 from CEM_Demo.config.metric_sources import MetricSource, parse_metrics
+from CEM_Demo.config.model_sources import CHECKPOINT_SUFFIXES
 from CEM_Demo.device import DEVICES, check_device_name
 from CEM_Demo.errors import InputError
 from CEM_Demo.method.patch_bank import PatchBank
+
+# What may stand in the place of a filter's output, beside what the filter of a checkpoint gives.
+REPLACEMENTS = ("mean", "resample", "zero")
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -52,6 +57,45 @@ SubsetSizes = Annotated[
         description="faithfulness: sizes of the random sets of blocks on which additivity is tested "
         "(default 2, 4, 8, 16)",
     ),
+]
+
+
+
+def _as_list(given: Any) -> Any:
+    return [given] if isinstance(given, str) else given
+
+
+FilterLayers = Annotated[
+    list[str],
+    Field(min_length=1, description="filters: names of layers, in which * stands for anything (default all)"),
+    BeforeValidator(_as_list),
+]
+
+
+def _known_replacements(given: list[str]) -> list[str]:
+    """Take files for checkpoints; raise ValueError for anything else that is no replacement, or is there twice."""
+    words = [name for name in given if Path(name).suffix.lower() not in CHECKPOINT_SUFFIXES]
+    strangers = [word for word in words if word not in REPLACEMENTS]
+    if strangers:
+        known = ", ".join(REPLACEMENTS)
+        raise ValueError(f"{strangers[0]!r} is not one of {known}, and no file ending in .pth, .pt or .safetensors")
+    if len(given) - len(words) > 1 or len(set(given)) < len(given):
+        raise ValueError(f"[{', '.join(given)}] names a replacement twice, or two checkpoints; name each once")
+    return given
+
+
+FilterReplacements = Annotated[
+    list[str],
+    Field(
+        min_length=1,
+        description="filters: what stands in a filter's place, some of mean, resample, zero, or a checkpoint of the "
+        "same architecture; the first ranks the filters (default mean)",
+    ),
+    AfterValidator(_known_replacements),
+    BeforeValidator(_as_list),
+]
+FilterDraws = Annotated[
+    int, Field(gt=0, le=10_000, description="filters: donors that mean and resample draw (default 16)")
 ]
 
 

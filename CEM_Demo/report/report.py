@@ -27,6 +27,7 @@ from CEM_Demo.report.lam_maps import ShownLam, shown_lam, write_lams
 from CEM_Demo.report.panels import Map, check_config, map_of_results
 from CEM_Demo.results.cache import shared_files
 from CEM_Demo.results.faithfulness import faithfulness_sentence, mediation_sentence
+from CEM_Demo.results.filters import filters_sentence
 from CEM_Demo.results.manifest import Manifest, read_manifest
 from CEM_Demo.results.paths import ResultPaths, check_nothing_is_shared, report_path, result_paths
 from CEM_Demo.results.reading import Results, read_results
@@ -53,6 +54,7 @@ class Panel:
     faithful: str | None
     mediated: str | None
     paths: bytes | None
+    filters: str | None
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ def _make_panel(
         faithful=faithfulness_sentence(paths, effect_map.effects),
         mediated=mediation_sentence(paths, effect_map.effects) if config.paths else None,
         paths=_bytes_of(paths.mediation_figure),
+        filters=filters_sentence(paths, stored.manifest.provenance) if stored.manifest else None,
     )
 
 

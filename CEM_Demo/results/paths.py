@@ -99,6 +99,10 @@ class ResultPaths:
     def faithfulness_figure(self) -> Path:
         return self.pair_folder / "faithfulness.png"
 
+    def of_filters(self, suffix: str) -> Path:
+        """A file of the filters' effects: ``.json`` vouches for the others, ``.npz`` holds all draws."""
+        return self.pair_folder / f"filters{suffix}"
+
     @property
     def counterfactual(self) -> Path:
         return self.pair_folder / "counterfactual.json"

@@ -55,6 +55,10 @@ OTHERWISE_RECORDED = frozenset(
         "quantifier",
         "max_blocks",
         "epsilon",
+        "filter_layers",  # filters have records of their own
+        "filter_replacement",
+        "filter_draws",
+        "filter_images",
         "maps",  # others than CEM have manifests of their own
         "lam_density",
     }
