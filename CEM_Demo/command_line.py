@@ -13,6 +13,7 @@ from pathlib import Path
 from CEM_Demo.config.loading import keys_help, load_config
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
+from CEM_Demo.roi.automatic import choose_rois
 from CEM_Demo.tasks.pairing import find_scale
 
 
@@ -31,12 +32,12 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 
 
 def read_config(path: Path, overrides: Iterable[str] = ()) -> Config:
-    """Read a config; if task PAIR leaves out ``sr``, the first pair of images gives it.
+    """Read a config; the images give the scale that task PAIR may leave out, and the ROIs of ``rois: {auto: N}``.
 
     Raises:
         InputError: see :func:`~CEM_Demo.config.loading.load_config`.
     """
-    return load_config(path, overrides, _scale_of_first_pair)
+    return load_config(path, overrides, _scale_of_first_pair, choose_rois)
 
 
 def _scale_of_first_pair(config: Config) -> int:
