@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -45,9 +45,16 @@ def _scale_of_first_pair(config: Config) -> int:
     return find_scale(Path(config.TextImg_path), Path(config.input_path), config.Imagelist[0])
 
 
-def run_script(parser: argparse.ArgumentParser, work: Callable[[Config, argparse.Namespace], None]) -> int:
-    """Parse, work, and return the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
-    arguments = parser.parse_args()
+def run_script(
+    parser: argparse.ArgumentParser,
+    work: Callable[[Config, argparse.Namespace], None],
+    words: Sequence[str] | None = None,
+) -> int:
+    """Parse ``words``, or else those of the command line, work, and return the exit code.
+
+    It is 0, 2 for a user's mistake, 130 when interrupted.
+    """
+    arguments = parser.parse_args(words)
     for stream in (sys.stdout, sys.stderr):
         # Names of images may hold characters that the encoding of the terminal or a pipe lacks.
         if isinstance(stream, TextIOWrapper):
