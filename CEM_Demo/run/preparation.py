@@ -71,13 +71,11 @@ class Shared:
     """What all models and images of a run share.
 
     Attributes:
-        device: that computes.
         bank: the patches.
         further: the metrics beside PSNR.
         recorded: what manifests say of the above.
     """
 
-    device: torch.device
     bank: PatchBank
     further: tuple[Metric, ...]
     recorded: dict[str, Any]
@@ -96,12 +94,12 @@ def prepare(config: Config) -> Run:
     models = {label: find_model(config, label) for label in config.models}
     # All images are read before the patches are, which takes longer.
     images = {name: read_image_of(config, name) for name in config.Imagelist}
-    shared = prepare_shared(config, device)
+    shared = prepare_shared(config)
     posed_images = [pose_image(config, name, image, shared) for name, image in images.items()]
     return Run(config, device, shared.bank, posed_images, models, shared.further)
 
 
-def prepare_shared(config: Config, device: torch.device) -> Shared:
+def prepare_shared(config: Config) -> Shared:
     """Load what all models and images of a run share.
 
     Raises:
@@ -110,7 +108,7 @@ def prepare_shared(config: Config, device: torch.device) -> Shared:
     source = config.intervention_source
     bank = bank_of(source, lambda: load_bank(Path(config.patch_path)), config.mask_block_size, config.seed)
     further, of_metrics = load_metrics(config.further_metrics)
-    return Shared(device, bank, further, {"bank_sha256": bank.digest, **of_metrics})
+    return Shared(bank, further, {"bank_sha256": bank.digest, **of_metrics})
 
 
 def find_model(config: Config, label: str) -> Model:

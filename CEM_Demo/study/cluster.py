@@ -59,7 +59,7 @@ def import_submitit() -> Any:
     try:
         import submitit
     except ImportError as error:
-        raise InputError('--cluster needs submitit; run pip install "submitit>=1.5", or use --shard i/n') from error
+        raise InputError('--cluster needs submitit; run pip install "submitit>=1.5,<2", or use --shard i/n') from error
     return submitit
 
 
@@ -102,16 +102,15 @@ def submit(cluster: str, chunks: Sequence[Chunk], minutes: float, options: Mappi
         InputError: submitit or SLURM is missing, or refuses an option.
     """
     submitit = import_submitit()
+    parameters, logs = _parameters(submitit, options), log_folder(chunks[0].config) / "%j"
     try:
-        executor = submitit.AutoExecutor(
-            log_folder(chunks[0].config) / "%j", cluster, slurm_max_num_timeout=MOST_TIMEOUTS
-        )
+        executor = submitit.AutoExecutor(logs, cluster, slurm_max_num_timeout=MOST_TIMEOUTS)
         executor.update_parameters(
             name=f"CEM-{chunks[0].config.prefix}",
             timeout_min=max(LEAST_MINUTES, math.ceil(minutes)),
             cpus_per_task=chunks[0].threads,
             gpus_per_node=torch.cuda.device_count() if cluster == "local" else None,
-            **_parameters(submitit, options),
+            **parameters,
         )
         return executor.submit_array(chunks)
     except (RuntimeError, OSError, ValueError, TypeError, NameError, AssertionError) as error:

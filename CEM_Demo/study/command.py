@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from CEM_Demo.config.schema import Config
-from CEM_Demo.errors import InputError
+from CEM_Demo.errors import InputError, brief
 from CEM_Demo.results.paths import check_nothing_is_shared
 from CEM_Demo.study.cluster import Chunk, chunk_jobs, import_submitit, log_folder, submit
 from CEM_Demo.study.jobs import FAILED, LEFT, STATES, Job, failure_path, is_done, jobs_of, shard_of, state_of
@@ -63,14 +63,15 @@ def run(config: Config, arguments: argparse.Namespace) -> None:
         raise InputError(
             "load_previous: a study goes on with what is there, so set it to 1; to start anew, give another prefix"
         )
+    jobs = shard_of(jobs_of(config), arguments.shard)
     threads = threads_of(config, arguments.threads)
-    places = places_of(config, arguments.workers, threads)
+    # Where SLURM is asked, the devices of other machines count.
+    places = [] if arguments.cluster == "slurm" else places_of(config, arguments.workers, threads)
     if arguments.cluster:
         import_submitit()
     record_study(config, threads)
     if warning := locks_of(log_folder(config)):
         print(f"note: {warning}")
-    jobs = shard_of(jobs_of(config), arguments.shard)
     left = [job for job in jobs if not is_done(config, job)]
     print(f"{len(jobs)} jobs, {len(jobs) - len(left)} of them done")
     if not left:
@@ -123,9 +124,9 @@ def _run_on_cluster(
 def _result(submitted: Any, chunk: Chunk) -> list[Outcome]:
     """Wait for a chunk; if it died, nobody knows more than its log."""
     try:
-        return submitted.result()
+        return list(submitted.result())
     except Exception as error:
-        line = f"its process ended: {str(error).strip().splitlines()[-1]}; see {submitted.paths.stderr}"
+        line = f"its process ended: {brief(error)}; see {submitted.paths.stderr}"
         return [Outcome(job, line) for job in chunk.jobs if not is_done(chunk.config, job)]
 
 

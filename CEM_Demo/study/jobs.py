@@ -70,7 +70,7 @@ def is_done(config: Config, job: Job) -> bool:
                 read_lam(paths)
     except InputError:
         return False
-    return not _complaint(config, job)
+    return _complaint(config, job) is None
 
 
 def state_of(config: Config, job: Job) -> tuple[str, str]:
@@ -78,8 +78,8 @@ def state_of(config: Config, job: Job) -> tuple[str, str]:
     failure = read_failure(config, job)
     try:
         complaint = _complaint(config, job)
-        if complaint is None:
-            return LEFT if any(_lacks_lam(config, paths) for paths in paths_of(config, job)) else DONE, ""
+        if complaint is None and not any(_lacks_lam(config, paths) for paths in paths_of(config, job)):
+            return DONE, ""
         if any(_is_held(paths.pair_folder) for paths in paths_of(config, job)):
             return RUNNING, ""
     except InputError as error:

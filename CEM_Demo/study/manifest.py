@@ -9,7 +9,6 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from CEM_Demo.config.schema import Config
-from CEM_Demo.device import pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import sole_writer, write_bytes
 from CEM_Demo.results.cache import LOCK_TIMEOUT_SECONDS
@@ -124,11 +123,10 @@ def record_study(config: Config, threads: int) -> StudyManifest:
 
 def _describe(config: Config, threads: int) -> StudyManifest:
     decides = of_config(config, config.rois_of(config.Imagelist[0])[0])
-    shared = prepare_shared(config, pick_device(config.device))
     return StudyManifest(
         config={key: value for key, value in decides.items() if key != "roi"},
         threads=threads,
-        shared=shared.recorded,
+        shared=prepare_shared(config).recorded,
         images={name: _describe_image(config, name) for name in config.Imagelist},
         models={label: _describe_model(config, label) for label in config.models},
         versions=versions(),

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
+
 from CEM_Demo.config.schema import Config
 from CEM_Demo.device import cpu_threads, exact_arithmetic, pick_device
 from CEM_Demo.errors import InputError
@@ -53,13 +55,13 @@ def expect(config: Config, jobs: Sequence[Job], threads: int) -> dict[Job, Expec
     sizes = _sizes(config, list(dict.fromkeys(job.image for job in jobs)))
     if not sizes:
         return {}
-    shared = prepare_shared(config, pick_device(config.device))
+    shared, device = prepare_shared(config), pick_device(config.device)
     middle = sorted(sizes, key=lambda name: (sizes[name].pixels, name))[len(sizes) // 2]
     measured = {}
     with cpu_threads(threads), exact_arithmetic():
         for model in dict.fromkeys(job.model for job in jobs):
             try:
-                measured[model] = _measure(config, shared, Job(model, middle))
+                measured[model] = _measure(config, shared, device, Job(model, middle))
             except InputError as error:
                 log.warning("%s is left out of the plan: %s", model, error)
     return {
@@ -82,10 +84,10 @@ def _sizes(config: Config, names: Sequence[str]) -> dict[str, _Size]:
     return sizes
 
 
-def _measure(config: Config, shared: Shared, job: Job) -> list[Forecast]:
+def _measure(config: Config, shared: Shared, device: torch.device, job: Job) -> list[Forecast]:
     posed = pose_image(config, job.image, read_image_of(config, job.image), shared)
     models = {job.model: find_model(config, job.model)}
-    return list(forecast(Run(config, shared.device, shared.bank, [posed], models, shared.further)))
+    return list(forecast(Run(config, device, shared.bank, [posed], models, shared.further)))
 
 
 def _scaled(config: Config, measured: Sequence[Forecast], at: _Size, size: _Size) -> Expected:

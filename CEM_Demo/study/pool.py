@@ -6,7 +6,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -19,6 +18,8 @@ from CEM_Demo.config.schema import Config
 from CEM_Demo.study.jobs import Job
 from CEM_Demo.study.worker import Outcome, failed, make_worker
 
+# A process that forks from one with threads of its own, or with a GPU, may not work.
+START_METHOD = "spawn"
 # A job that killed this many workers would kill more.
 MOST_DEATHS = 3
 SECONDS_BETWEEN_TICKS = 1.0
@@ -123,8 +124,8 @@ def _after_death(worker: _Worker, deaths: Counter[Job]) -> Outcome | None:
 
 def _hire(config: Config, threads: int, job: Job) -> _Worker:
     """Start a process that does jobs, the first at once."""
-    # A process that forks from one with threads of its own, or with a GPU, may not work.
-    context = multiprocessing.get_context("spawn")
+
+    context = multiprocessing.get_context(START_METHOD)
     connection, its_end = context.Pipe()
     process = context.Process(target=_serve, args=(its_end, config, threads))
     process.start()
@@ -137,15 +138,13 @@ def _hire(config: Config, threads: int, job: Job) -> _Worker:
 def _serve(connection: Connection, config: Config, threads: int) -> None:
     """Do the jobs that come, until no more come."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent gets it too, and ends this process
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # so that what was measured is saved
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was measured is saved
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _send_warnings(connection)
     do = make_worker(config, threads)
-    while True:
-        try:
+    with suppress(EOFError, OSError, KeyboardInterrupt):
+        while True:
             connection.send(do(connection.recv()))
-        except (EOFError, OSError):
-            return
 
 
 def _end_with_parent() -> None:

@@ -53,7 +53,7 @@ def make_worker(config: Config, threads: int) -> Callable[[Job], Outcome]:
         config: of the study; its ``device`` is the worker's.
         threads: that the CPU computes with; the results record them.
     """
-    find_shared = cache(lambda: prepare_shared(config, pick_device(config.device)))
+    find_shared = cache(lambda: (prepare_shared(config), pick_device(config.device)))
     last: dict[str, Model] = {}
 
     def run_of(job: Job) -> Run:
@@ -61,9 +61,9 @@ def make_worker(config: Config, threads: int) -> Callable[[Job], Outcome]:
             last.clear()
             found = find_model(config, job.model)
             last[job.model] = replace(found, load=cache(found.load))
-        shared = find_shared()
+        shared, device = find_shared()
         posed = pose_image(config, job.image, read_image_of(config, job.image), shared)
-        return Run(config, shared.device, shared.bank, [posed], dict(last), shared.further)
+        return Run(config, device, shared.bank, [posed], dict(last), shared.further)
 
     def do(job: Job) -> Outcome:
         began = time.monotonic()
