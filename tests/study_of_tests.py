@@ -26,19 +26,6 @@ class Small(nn.Module):
 
     def forward(self, x):
         return x + 0.1 * self.last(torch.relu(self.first(x)))
-
-class Killer(Small):
-    def forward(self, x):
-        import os, signal
-        if x.shape[-1] > 40:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().forward(x)
-
-class Wrong(Small):
-    def forward(self, x):
-        if x.shape[-1] == 48:
-            raise ValueError("no such size")
-        return super().forward(x)
 """
 
 BOTH = [{"code": "nets.py:Small", "name": "One"}, {"code": "nets.py:Small", "name": "Two", "kwargs": {"seed": 1}}]

@@ -9,13 +9,14 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from CEM_Demo.command_line import read_config
 from CEM_Demo.config.schema import Config
 from CEM_Demo.device import cpu_threads
 from CEM_Demo.errors import InputError
@@ -23,11 +24,11 @@ from CEM_Demo.files import sole_writer
 from CEM_Demo.results.manifest import read_manifest
 from CEM_Demo.run import ledger
 from CEM_Demo.run.conductor import compute_effects
-from CEM_Demo.run.preparation import prepare
+from CEM_Demo.run.preparation import Run, prepare
 from CEM_Demo.study import __main__ as study
-from CEM_Demo.study import places, pool
+from CEM_Demo.study import places, pool, worker
 from CEM_Demo.study.cluster import Chunk, chunk_jobs, split_slurm_options
-from CEM_Demo.study.jobs import Job, is_done, jobs_of, paths_of, read_failure, shard_of, state_of
+from CEM_Demo.study.jobs import Job, failure_path, is_done, jobs_of, paths_of, read_failure, shard_of, state_of
 from CEM_Demo.study.manifest import read_study_manifest, record_study, threads_of
 from CEM_Demo.study.pool import work_through
 from CEM_Demo.study.worker import Outcome, make_worker
@@ -147,14 +148,25 @@ def test_jobs_of_killed_workers_are_taken_again(serial: Serial, monkeypatch: pyt
     assert kills
 
 
-def test_a_job_that_kills_its_workers_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
-    models = [{"code": "nets.py:Killer"}, *BOTH[:1]]
-    config = make_study(tmp_path, Modellist=models, Imagelist=["a.png"])
+def test_a_job_that_kills_its_workers_is_given_up_and_the_others_go_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker, "compute_effects", of_one(lambda: os.kill(os.getpid(), signal.SIGKILL)))
+    config = make_study(tmp_path, Imagelist=["a.png"])
     dead, done = sorted(pooled(config, 2), key=lambda outcome: not outcome.failed)
     assert dead.line.startswith("its process was ended 3 times, at last by SIGKILL")
     assert read_failure(config, dead.job) == dead.line
     assert state_of(config, dead.job) == ("failed", dead.line)
     assert not done.line and is_done(config, done.job)
+
+
+def of_one(what: Callable[[], object]) -> Callable[..., None]:
+    """Compute effects, but do something else for the model One."""
+
+    def compute(run: Run, progress: bool) -> None:
+        what() if "One" in run.models else compute_effects(run, progress)
+
+    return compute
 
 
 def test_a_study_killed_at_any_time_goes_on(serial: Serial, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,20 +196,22 @@ def wait_until_free(config: Config) -> None:
 def test_a_job_that_fails_is_named_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    models = [{"code": "nets.py:Wrong"}, *BOTH[:1]]
-    config = make_study(tmp_path, Modellist=models, Imagelist=["a.png"])
-    assert run_study(monkeypatch, *words_of(tmp_path, "run", "--workers", "1")) == 1
-    line = "failed: Wrong on a.png: Wrong fails on an input of 48 x 48 pixels: ValueError: no such size"
+    config = make_study(tmp_path, Imagelist=["a.png"])
+    failing, other = jobs_of(config)
+    with monkeypatch.context() as patched:
+        patched.setattr(worker, "compute_effects", of_one(lambda: 1 / 0))
+        assert run_study(monkeypatch, *words_of(tmp_path, "run", "--workers", "1")) == 1
+    line = "failed: One on a.png: ZeroDivisionError: division by zero"
     printed = capsys.readouterr().out
     assert line in printed and "1 done, 0 held by other processes, 1 failed" in printed
-    assert is_done(config, Job("One", "a.png"))
+    assert "Traceback" in failure_path(config, failing).read_text()
+    assert is_done(config, other)
     assert run_study(monkeypatch, *words_of(tmp_path, "status")) == 0
     printed = capsys.readouterr().out
     assert "2 jobs: 1 done, 0 running, 1 failed, 0 left" in printed and line in printed
-    nets = tmp_path / "nets.py"
-    nets.write_text(nets.read_text().replace("== 48", "== 49"))
-    assert not make_worker(config, 1)(Job("Wrong", "a.png")).line
-    assert not read_failure(config, Job("Wrong", "a.png"))
+    assert not make_worker(config, 1)(failing).line
+    assert state_of(config, failing) == ("done", "")
+    assert not failure_path(config, failing).exists()
 
 
 def test_a_missing_image_or_model_costs_only_its_jobs(tmp_path: Path) -> None:
@@ -278,8 +292,6 @@ def test_a_study_may_grow_but_not_change(tmp_path: Path) -> None:
 
 def make_study_again(folder: Path) -> Config:
     """Read the config once more, with the images as they are now."""
-    from CEM_Demo.command_line import read_config
-
     return read_config(folder / "config.yml")
 
 

@@ -24,7 +24,7 @@ from CEM_Demo.wording import first_of
 
 # A chunk that takes this much longer than was expected of it is stopped and put back into the queue.
 PATIENCE = 4
-MINUTES_PER_DAY = 24 * 60
+MINUTES_HERE = 7 * 24 * 60  # what a chunk may take on this machine
 
 
 def plan(config: Config, arguments: argparse.Namespace) -> None:
@@ -103,22 +103,28 @@ def _run_on_cluster(
     config: Config, arguments: argparse.Namespace, threads: int, left: Sequence[Job], places: Sequence[Config]
 ) -> list[Outcome]:
     """Submit what is left; wait for it unless SLURM keeps it."""
-    least = arguments.minutes_per_job * 60
-    expected = expect(config, left, threads) if least else {}
-    seconds = {job: each.seconds for job, each in expected.items()}
-    parts = chunk_jobs(left, seconds, least)
-    chunks = [Chunk(config, threads, tuple(part)) for part in parts]
-    minutes = PATIENCE * max(sum(seconds.get(job, 0.0) for job in part) for part in parts) / 60
-    if arguments.cluster != "slurm":
-        # A chunk for each worker, for this machine starts all of them at once.
-        chunks = [Chunk(place, threads, tuple(left[k :: len(places)])) for k, place in enumerate(places)]
-        chunks, minutes = [chunk for chunk in chunks if chunk.jobs], 7 * MINUTES_PER_DAY
+    minutes: float = MINUTES_HERE
+    if arguments.cluster == "slurm":
+        chunks, minutes = _chunks_that_last(config, threads, left, arguments.minutes_per_job)
+    else:
+        # This machine starts all chunks at once, so there is one for each worker.
+        parts = [left[number :: len(places)] for number in range(min(len(places), len(left)))]
+        chunks = [Chunk(place, threads, tuple(part)) for place, part in zip(places, parts, strict=False)]
     submitted = submit(arguments.cluster, chunks, minutes, arguments.slurm)
     print(f"{len(left)} jobs in {len(chunks)} chunks; each prints into a folder of {log_folder(config)}")
     if arguments.cluster == "slurm":
         print(f"submitted as {first_of([each.job_id for each in submitted])}; status says how far they are")
         return []
     return [outcome for each, chunk in zip(submitted, chunks, strict=True) for outcome in _result(each, chunk)]
+
+
+def _chunks_that_last(config: Config, threads: int, left: Sequence[Job], minutes: float) -> tuple[list[Chunk], float]:
+    """Cut what is left into chunks of at least so many minutes; give them, and the minutes that each may take."""
+    expected = expect(config, left, threads) if minutes else {}
+    seconds = {job: each.seconds for job, each in expected.items()}
+    parts = chunk_jobs(left, seconds, 60 * minutes)
+    longest = max(sum(seconds.get(job, 0.0) for job in part) for part in parts)
+    return [Chunk(config, threads, tuple(part)) for part in parts], PATIENCE * longest / 60
 
 
 def _result(submitted: Any, chunk: Chunk) -> list[Outcome]:

@@ -116,7 +116,7 @@ def record_study(config: Config, threads: int) -> StudyManifest:
                 f"{study_folder(config)}: this study began otherwise: {'; '.join(changes)}; "
                 "set that back, or give the study another prefix"
             )
-        if now != earlier:
+        if earlier is None or now.to_bytes() != earlier.to_bytes():
             write_bytes(manifest_path(config), now.to_bytes())
     return now
 
