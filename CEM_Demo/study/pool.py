@@ -111,7 +111,7 @@ def _choose(waiting: list[Job], loaded: str | None, others: Iterable[_Worker]) -
 
 def _after_death(worker: _Worker, deaths: Counter[Job]) -> Outcome | None:
     """Count the deaths that a job has seen; give its outcome if they are too many."""
-    worker.process.join()
+    worker.process.join(SECONDS_TO_SAVE)
     deaths[worker.job] += 1
     code = worker.process.exitcode or 0
     reason = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
@@ -124,7 +124,6 @@ def _after_death(worker: _Worker, deaths: Counter[Job]) -> Outcome | None:
 
 def _hire(config: Config, threads: int, job: Job) -> _Worker:
     """Start a process that does jobs, the first at once."""
-
     context = multiprocessing.get_context(START_METHOD)
     connection, its_end = context.Pipe()
     process = context.Process(target=_serve, args=(its_end, config, threads))
