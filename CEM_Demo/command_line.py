@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -13,6 +13,7 @@ from pathlib import Path
 from CEM_Demo.config.loading import keys_help, load_config
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
+from CEM_Demo.roi.automatic import choose_rois
 from CEM_Demo.tasks.pairing import find_scale
 
 
@@ -31,12 +32,12 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 
 
 def read_config(path: Path, overrides: Iterable[str] = ()) -> Config:
-    """Read a config; if task PAIR leaves out ``sr``, the first pair of images gives it.
+    """Read a config; the images give the scale that task PAIR may leave out, and the ROIs of ``rois: {auto: N}``.
 
     Raises:
         InputError: see :func:`~CEM_Demo.config.loading.load_config`.
     """
-    return load_config(path, overrides, _scale_of_first_pair)
+    return load_config(path, overrides, _scale_of_first_pair, choose_rois)
 
 
 def _scale_of_first_pair(config: Config) -> int:
@@ -44,9 +45,16 @@ def _scale_of_first_pair(config: Config) -> int:
     return find_scale(Path(config.TextImg_path), Path(config.input_path), config.Imagelist[0])
 
 
-def run_script(parser: argparse.ArgumentParser, work: Callable[[Config, argparse.Namespace], None]) -> int:
-    """Parse, work, and return the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
-    arguments = parser.parse_args()
+def run_script(
+    parser: argparse.ArgumentParser,
+    work: Callable[[Config, argparse.Namespace], None],
+    words: Sequence[str] | None = None,
+) -> int:
+    """Parse ``words``, or else those of the command line, work, and return the exit code.
+
+    It is 0, 2 for a user's mistake, 130 when interrupted.
+    """
+    arguments = parser.parse_args(words)
     for stream in (sys.stdout, sys.stderr):
         # Names of images may hold characters that the encoding of the terminal or a pipe lacks.
         if isinstance(stream, TextIOWrapper):

@@ -65,10 +65,27 @@ class ConfigBox(BaseModel):
     height: Positive
 
 
+class AutomaticBoxes(BaseModel):
+    """Boxes that are chosen in every image when the config is read: at most ``auto`` of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    auto: Annotated[int, Field(gt=0, le=100)]
+
+
+def _form_of_boxes(value: Any) -> str:
+    """Say which form of ``rois`` is meant; an image called ``auto`` has a list of boxes."""
+    if isinstance(value, AutomaticBoxes) or (isinstance(value, dict) and not isinstance(value.get("auto", []), list)):
+        return "automatic"
+    return "mapping" if isinstance(value, dict) else "list"
+
+
 # The tag keeps pydantic's complaints to the form that was meant.
 ConfigBoxes = Annotated[
-    Annotated[list[ConfigBox], Tag("list")] | Annotated[dict[str, list[ConfigBox]], Tag("mapping")],
-    Discriminator(lambda value: "mapping" if isinstance(value, dict) else "list"),
+    Annotated[list[ConfigBox], Tag("list")]
+    | Annotated[dict[str, list[ConfigBox]], Tag("mapping")]
+    | Annotated[AutomaticBoxes, Tag("automatic")],
+    Discriminator(_form_of_boxes),
 ]
 
 
@@ -108,7 +125,9 @@ class Config(BaseModel):
         default=None,
         description="PAIR: FILE.py:FUNCTION that degrades each patch (default: patches are pasted as they are)",
     )
-    Imagelist: list[str] = Field(min_length=1, description="file names of the test images")
+    Imagelist: list[str] = Field(
+        min_length=1, description="file names of the test images, patterns such as street_*.png, or all"
+    )
     patch_path: str = Field(description="bank of patches: a folder of PNG files or a packed .npz")
     prefix: str = Field(description="name of the run, part of the names of its results")
     w: NotNegative | None = Field(default=None, description="column of the ROI's left edge, in full-resolution pixels")
@@ -117,7 +136,7 @@ class Config(BaseModel):
     rois: ConfigBoxes | None = Field(
         default=None,
         description="instead of w, h, ROI_size: a list of boxes {left, top, width, height} for all images, "
-        "or such a list for each image",
+        "such a list for each image, or {auto: N} for at most N of side ROI_size (default 32) with structure",
     )
     mask_block_size: Positive = Field(description="side of a block, in full-resolution pixels; a multiple of sr")
     coarse_num: CoarseDraws
@@ -256,9 +275,12 @@ class Config(BaseModel):
             if missing:
                 raise ValueError(f"the key {missing} is missing ({Config.model_fields[missing].description}), or rois")
             return
-        given = [key for key, value in square.items() if value is not None]
+        automatic = isinstance(self.rois, AutomaticBoxes)
+        given = [key for key, value in square.items() if value is not None and not (automatic and key == "ROI_size")]
         if given:
             raise ValueError(f"rois takes the place of {', '.join(given)}; remove one or the other")
+        if automatic:
+            return  # there are no boxes yet
         if isinstance(self.rois, dict) and set(self.rois) != set(self.Imagelist):
             image = min(set(self.rois) ^ set(self.Imagelist))
             raise ValueError(f"rois: {image} is in {'rois' if image in self.rois else 'Imagelist'} only")
@@ -270,9 +292,10 @@ class Config(BaseModel):
                 raise ValueError(f"rois: {image} has the same box twice")
 
     def rois_of(self, image: str) -> list[ROI]:
-        """Give the regions of interest of an image."""
+        """Give the regions of interest of an image; where they are to be chosen, this was done."""
         if self.rois is None:
             return [ROI.square(self.w or 0, self.h or 0, self.ROI_size or 0)]
+        assert not isinstance(self.rois, AutomaticBoxes)
         boxes = self.rois.get(image, []) if isinstance(self.rois, dict) else self.rois
         return [ROI(box.left, box.top, box.width, box.height) for box in boxes]
 

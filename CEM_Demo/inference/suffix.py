@@ -209,7 +209,7 @@ class Suffix:
 
         def restore_part(part: slice) -> Tensor:
             instead: dict[int, Run] = {
-                number: partial(_replaced, mask[part, :, None, None], None if replacement is None else replacement[number])
+                number: partial(_replaced, mask[part, :, None, None], replacement[number] if replacement else None)
                 for number, mask in chosen.items()
             }
             return self._steps.run([None] * len(self._graph.nodes), part.stop - part.start, instead)
