@@ -185,3 +185,8 @@ def report_path(config: Config) -> Path:
 def faithfulness_path(config: Config, suffix: str) -> Path:
     """Where the table of the tests of all maps lies, as ``.md`` or ``.csv``, beside the report."""
     return Path(config.output_dir) / f"{config.task}_{config.prefix}_Faithfulness{suffix}"
+
+
+def study_path(config: Config, suffix: str) -> Path:
+    """Where the page and the tables of a study lie, beside the report; suffixes are such as ``.html``."""
+    return Path(config.output_dir) / f"{config.task}_{config.prefix}_Study{suffix}"
