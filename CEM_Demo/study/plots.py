@@ -63,10 +63,11 @@ def draw_scatter(summary: Summary) -> bytes:
 
 def _draw_points(axes: Axes, summary: Summary, share: Measure, number: int, model: str) -> None:
     points, means = summary.points[model], summary.models[number].estimates
-    colour = {"color": _colour(number), "marker": _marker(number), "linewidths": 0}
-    axes.scatter(100 * points[MEASURES.index(share)], points[MEASURES.index(PSNR)], s=10, alpha=0.45, **colour)
+    images = 100 * points[MEASURES.index(share)], points[MEASURES.index(PSNR)]
+    colour, marker = _colour(number), _marker(number)
+    axes.scatter(*images, s=10, alpha=0.45, color=colour, marker=marker, linewidths=0)
     centre = 100 * means[share.key].mean, means[PSNR.key].mean
-    axes.scatter(*centre, s=60, label=model, **{**colour, "edgecolors": "black", "linewidths": 0.8})
+    axes.scatter(*centre, s=60, label=model, color=colour, marker=marker, edgecolors="black", linewidths=0.8)
 
 
 def _colour(number: int) -> tuple[float, float, float, float]:

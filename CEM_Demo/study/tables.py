@@ -15,7 +15,7 @@ from CEM_Demo.figure.tex import tex_table
 from CEM_Demo.study.findings import Findings
 from CEM_Demo.study.measures import MEASURES, Measure
 from CEM_Demo.study.statistics import Estimate
-from CEM_Demo.study.summary import COMPARED, Summary
+from CEM_Demo.study.summary import Summary
 
 MINUS = "\N{MINUS SIGN}"
 # LaTeX pages are narrow, so their table has these columns only.
@@ -52,13 +52,11 @@ def models_csv(summary: Summary) -> str:
 
 def pairs_csv(summary: Summary) -> str:
     """Make a table with a row for each pair of models and measure: the difference, its interval and its tests."""
-    rows = [
-        [pair.first, pair.second, measure.key, found.estimate.images, *_ends([found.estimate]), *map(_number, tests)]
-        for pair in summary.pairs
-        for measure in COMPARED
-        for found in [pair.differences[measure.key]]
-        for tests in [(found.p, found.q)]
-    ]
+    rows = []
+    for pair in summary.pairs:
+        for key, found in pair.differences.items():
+            tests = map(_number, (found.p, found.q))
+            rows.append([pair.first, pair.second, key, found.estimate.images, *_ends([found.estimate]), *tests])
     return _csv(["first", "second", "measure", "images", "difference", "low", "high", "p", "q"], rows)
 
 

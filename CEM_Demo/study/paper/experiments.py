@@ -125,8 +125,7 @@ def checkpoints_of(config: Config) -> dict[str, Path]:
 
 def missing_line(config: Config) -> str:
     """Say in one line which checkpoints of a study are missing."""
-    files = checkpoints_of(config)
-    missing = [path.name for path in dict.fromkeys(files.values()) if not path.is_file()]
+    missing = [path.name for path in dict.fromkeys(checkpoints_of(config).values()) if not path.is_file()]
     if not missing:
-        return f"all {len(files)} checkpoints are there"
+        return "no checkpoint is missing"
     return f"{', '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing in {MODEL_DIR}; see {PUBLISHED_AT}"
