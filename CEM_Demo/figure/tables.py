@@ -9,7 +9,7 @@ from io import StringIO
 import numpy as np
 
 from CEM_Demo.errors import InputError
-from CEM_Demo.figure.tex import escape_tex
+from CEM_Demo.figure.tex import tex_table
 from CEM_Demo.method.classes import BlockClass
 from CEM_Demo.method.effect_map import Extreme
 from CEM_Demo.report.panels import Panel
@@ -24,8 +24,6 @@ COUNTS = {
     "out of reach": BlockClass.OUT_OF_REACH,
 }
 HEADINGS = ("image", "ROI", "model", "ROI PSNR (dB)", *COUNTS, "strongest + (dB)", f"strongest {MINUS} (dB)", "draws")
-# Where a document does not load booktabs, plain rules take its place.
-RULES = "".join(rf"\providecommand{{\{rule}}}{{\hline}}" for rule in ("toprule", "midrule", "bottomrule"))
 
 
 def make_table(panels: Sequence[Sequence[Panel]], kind: str) -> str:
@@ -40,8 +38,10 @@ def make_table(panels: Sequence[Sequence[Panel]], kind: str) -> str:
         raise InputError(f"table: {kind!r} is not one of {', '.join(TABLES)}")
     if kind == "csv":
         return _csv([panel for row in panels for panel in row])
-    rows = [_cells(panel) for row in panels for panel in row]
-    return _markdown(rows) if kind == "md" else _tex(rows, len(panels[0]))
+    groups = [[_cells(panel) for panel in row] for row in panels]
+    if kind == "md":
+        return _markdown([cells for rows in groups for cells in rows])
+    return tex_table(HEADINGS, groups, TEXT_COLUMNS)
 
 
 def _cells(panel: Panel) -> list[str]:
@@ -99,18 +99,3 @@ def _markdown(rows: Sequence[Sequence[str]]) -> str:
 
 def _escape_markdown(cell: str) -> str:
     return "".join(f"\\{letter}" if letter in "\\|*_`<>[]" else letter for letter in cell)
-
-
-def _tex(rows: Sequence[Sequence[str]], models: int) -> str:
-    columns = "l" * TEXT_COLUMNS + "r" * (len(HEADINGS) - TEXT_COLUMNS)
-    lines = [RULES, rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}", r"\toprule", _tex_line(HEADINGS), r"\midrule"]
-    for number, row in enumerate(rows):
-        if number and number % models == 0:
-            lines.append(r"\midrule")
-        lines.append(_tex_line(row))
-    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
-
-
-def _tex_line(cells: Sequence[str]) -> str:
-    # Braces, since a bracket behind a line's end would be read as its option.
-    return " & ".join(f"{{{escape_tex(cell)}}}" for cell in cells) + r" \\"

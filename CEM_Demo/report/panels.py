@@ -155,13 +155,12 @@ def read_panels(config: Config, images: Sequence[str], models: Sequence[str]) ->
         InputError: results are missing, unfinished, damaged, or computed with another config.
     """
     return [
-        [_read_panel(config, model, image, roi) for model in models]
-        for image in images
-        for roi in config.rois_of(image)
+        [read_panel(config, model, image, roi) for model in models] for image in images for roi in config.rois_of(image)
     ]
 
 
-def _read_panel(config: Config, model: str, image: str, roi: ROI) -> Panel:
+def read_panel(config: Config, model: str, image: str, roi: ROI) -> Panel:
+    """Read the results of one model on one ROI of an image; see :func:`read_panels`."""
     paths = result_paths(config, model, image, roi)
     stored = read_results(paths)
     check_config(config, roi, paths, stored)
