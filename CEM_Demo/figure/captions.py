@@ -33,7 +33,7 @@ def caption(sections: Sequence[Section]) -> str:
     """
     helping, hurting = COLOUR_MAPS[sections[0].scale.colour_map]
     openings = [
-        f"{section.opening} Their colors end at an effect of {section.scale.bound:.2f} dB on the PSNR of the region."
+        f"{section.opening} The colors end at an effect of {section.scale.bound:.2f} dB on the PSNR of the region."
         for section in sections
     ]
     meaning = (

@@ -63,7 +63,8 @@ def draw_grid(sheet: Sheet, top: float, titles: Sequence[str], rows: Sequence[Ro
             cell.draw(sheet.place_picture(left, top, width, height, cell.window))
             if cell.panel:
                 _draw_foot(sheet, cell.panel, left, top + height, width, scale)
-            sheet.write(left + width / 2, top + height + FOOT_LINE, cell.note, ha="center", va="baseline")
+            elif cell.note:
+                sheet.write(left + width / 2, top + height + FOOT_LINE, cell.note, ha="center", va="baseline")
         top += max(heights) + (FOOT if any(cell.panel for cell in row.cells) else 0.0) + GAP
     return top - GAP
 

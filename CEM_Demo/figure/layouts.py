@@ -70,7 +70,7 @@ def draw_figures(groups: Sequence[Group], layout: str, style: Style) -> list[Dra
 
 def _drawing(sections: Sequence[Section], style: Style) -> Drawing:
     sheet = Sheet(style)
-    bottom = -BETWEEN
+    bottom = -BETWEEN  # so that the first section begins at the top
     for section in sections:
         bottom = section.draw(sheet, bottom + BETWEEN)
     return Drawing(sections[0].name, sheet.finish(bottom), caption(sections))
