@@ -17,14 +17,24 @@ from CEM_Demo.roi.automatic import choose_rois
 from CEM_Demo.tasks.pairing import find_scale
 
 
-def make_parser(description: str) -> argparse.ArgumentParser:
-    """Make a parser with ``--config`` and ``--set``, whose help lists the config's keys."""
+def make_parser(description: str, several: bool = False) -> argparse.ArgumentParser:
+    """Make a parser with ``--config`` and ``--set``, whose help lists the config's keys.
+
+    ``several`` allows ``--config`` more than once, and makes it a list.
+    """
     parser = argparse.ArgumentParser(
         description=description,
         epilog=f"config keys:\n{keys_help()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML file, such as demo-SR_CEM.yml")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        required=True,
+        action="append" if several else "store",
+        metavar="FILE",
+        help=f"YAML file, such as demo-SR_CEM.yml{'; repeatable' * several}",
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="replace a value of the file; repeatable"
     )
@@ -50,6 +60,13 @@ def run_script(
     work: Callable[[Config, argparse.Namespace], None],
     words: Sequence[str] | None = None,
 ) -> int:
+    """Parse, read the config, work, and return the exit code of :func:`run_parsed`."""
+    return run_parsed(parser, lambda arguments: work(read_config(arguments.config, arguments.set), arguments), words)
+
+
+def run_parsed(
+    parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], None], words: Sequence[str] | None = None
+) -> int:
     """Parse ``words``, or else those of the command line, work, and return the exit code.
 
     It is 0, 2 for a user's mistake, 130 when interrupted.
@@ -60,7 +77,7 @@ def run_script(
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return exit_code(lambda: work(read_config(arguments.config, arguments.set), arguments))
+        return exit_code(lambda: work(arguments))
     except KeyboardInterrupt:
         print("interrupted; start again with load_previous: 1 to continue", file=sys.stderr)
         return 130

@@ -214,6 +214,7 @@ def compare_figure(explanations: Sequence[Explanation], layout: str = "compariso
     """
     # Users who only want numbers need not load Matplotlib.
     from CEM_Demo.figure.layouts import draw_figures
+    from CEM_Demo.figure.sections import Group
     from CEM_Demo.figure.style import Style
 
     panels = [explanation.panel for explanation in explanations]
@@ -221,7 +222,7 @@ def compare_figure(explanations: Sequence[Explanation], layout: str = "compariso
         raise InputError("explanations: a figure compares models on the same ROI of one image, with blocks of one size")
     if layout == "single" and len(panels) > 1:
         raise InputError(f"layout: single shows one map, not {len(panels)}; take comparison or zoom")
-    return draw_figures([panels], layout, Style(**style))[0].figure
+    return draw_figures([Group("", [panels])], layout, Style(**style))[0].figure
 
 
 DEFAULT = Settings()
