@@ -28,6 +28,7 @@ from CEM_Demo.faithfulness.record import read_record
 from CEM_Demo.faithfulness.relevance_gain import symmetric_gain
 from CEM_Demo.faithfulness.reliability import Reliability, compare_runs, split_half
 from CEM_Demo.faithfulness.sanity import check_exactness
+from CEM_Demo.faithfulness.second_run import read_second_map
 from CEM_Demo.geometry import ROI, Grid, grid_of
 from CEM_Demo.inference.choice import choose_inference
 from CEM_Demo.method import certainty
@@ -405,37 +406,31 @@ def test_a_run_is_tested_once_and_its_table_has_a_row_for_each_map(
     compute_effects(prepare(config))  # the keys of the test do not make the effects those of another run
 
 
-def test_a_run_is_compared_with_one_of_another_seed(tmp_path: Path, settings: dict[str, Any]) -> None:
+def test_a_run_is_compared_with_one_of_another_seed_and_its_own_lam_is_tried(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     changes = {"test_num": 2, "subset_sizes": [2], "tol": 0.0}
-    config = make_config(tmp_path, settings, **changes)
+    config = make_config(tmp_path, settings, **changes, maps=["CEM", "LAM"])
     other = make_config(tmp_path, settings, **changes, prefix="SEED1", seed=1)
-    different = make_config(tmp_path, settings, **changes, prefix="STRONG", sigma=25)
-    for each in (config, other, different):
+    for each in (config, other):
         compute_effects(prepare(each))
-    with pytest.raises(InputError, match="--against: .* is a map of something else: degraded_sha256"):
-        assess_maps(config, Extras(against=different))
     with pytest.raises(InputError, match="--against: .* has the same draws; name a run of another seed or patch_path"):
         assess_maps(config, Extras(against=config))
-    assess_maps(config, Extras(against=other))
+    monkeypatch.setattr("CEM_Demo.attribution.lam", lambda *_: pytest.fail("computed LAM, which the run has"))
+    assess_maps(config, Extras(lam=True, against=other))
     record = read_record(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
     assert record is not None and record.result.second_run is not None
     assert record.result.second_run.differs == {"seed": [0, 1]}
     assert record.result.second_run.correlation is not None
+    assert "LAM" in record.result.symmetric
     with table_path(config, "Faithfulness", ".csv").open() as file:
         (line,) = csv.DictReader(file)
     assert line["second run differs in"] == "seed"
-
-
-def test_the_map_of_a_run_with_lam_is_read_not_computed(
-    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = make_config(tmp_path, settings, test_num=2, subset_sizes=[2], tol=0.0, maps=["CEM", "LAM"])
-    run = prepare(config)
-    compute_effects(run)
-    monkeypatch.setattr("CEM_Demo.attribution.lam", lambda *_: pytest.fail("computed again"))
-    assess_maps(config, Extras(lam=True))
-    record = read_record(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
-    assert record is not None and "LAM" in record.result.symmetric
+    elsewhere = {**record.provenance, "degraded_sha256": "another"}
+    with pytest.raises(InputError, match="--against: .* is a map of something else: degraded_sha256"):
+        read_second_map(other, "Tiny", "photo_1.png", ROI_OF_TESTS, elsewhere, {})
+    with pytest.raises(InputError, match="--against: that run has no map of Other on photo_1.png"):
+        read_second_map(other, "Other", "photo_1.png", ROI_OF_TESTS, elsewhere, {})
 
 
 def test_results_of_another_config_or_none_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:

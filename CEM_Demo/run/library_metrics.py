@@ -116,7 +116,7 @@ def _backbone_of(state: Mapping[str, Tensor]) -> str | None:
     if "features.3.squeeze.weight" in state:
         return "squeeze"
     first = state.get("features.0.weight")
-    sides = {(64, 3, 11, 11): "alex", (64, 3, 3, 3): "vgg"}
+    sides: dict[tuple[int, ...], str] = {(64, 3, 11, 11): "alex", (64, 3, 3, 3): "vgg"}
     return None if first is None else sides.get(tuple(first.shape))
 
 
