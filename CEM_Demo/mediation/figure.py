@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from CEM_Demo.figure.drawing import INK, draw_bar, draw_map
+from CEM_Demo.figure.bars import draw_bar
+from CEM_Demo.figure.drawing import INK, draw_map
 from CEM_Demo.figure.grid import GAP
 from CEM_Demo.figure.sheet import LINE, Sheet, drawing_with
 from CEM_Demo.figure.style import FONT_SIZE, Style
