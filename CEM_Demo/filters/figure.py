@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -33,7 +34,7 @@ def draw(explanation: FilterExplanation) -> Figure:
     heights = [map_height, 2.8, 1.25 * card_rows + 0.4]
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.7), layout="constrained")
     figure.suptitle(f"{explanation.model} on {explanation.image}\n{explanation.sentence}", fontsize=10)
-    parts = figure.subfigures(3, 1, height_ratios=heights)
+    parts: Any = figure.subfigures(3, 1, height_ratios=heights)
     _draw_map(parts[0].subplots(), explanation)
     of_sets, sorted_effects = parts[1].subplots(1, 2)
     _draw_sorted(of_sets, explanation)
