@@ -207,10 +207,10 @@ class Suffix:
         count = len(next(iter(chosen.values())))
 
         def restore_part(part: slice) -> Tensor:
-            instead: dict[int, Run] = {
-                number: partial(_replaced, mask[part, :, None, None], None if replacement is None else replacement[number])
-                for number, mask in chosen.items()
-            }
+            instead: dict[int, Run] = {}
+            for number, mask in chosen.items():
+                value = None if replacement is None else replacement[number]
+                instead[number] = partial(_replaced, mask[part, :, None, None], value)
             return self._steps.run([None] * len(self._graph.nodes), part.stop - part.start, instead)
 
         with torch.inference_mode():
