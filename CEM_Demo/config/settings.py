@@ -60,7 +60,6 @@ SubsetSizes = Annotated[
 ]
 
 
-
 def _as_list(given: Any) -> Any:
     return [given] if isinstance(given, str) else given
 
