@@ -68,7 +68,8 @@ def _over_images(model: str, rows: list[tuple[str, NDArray[np.float64]]], confid
 def _agreement(first: Finding, second: Finding) -> NDArray[np.float64]:
     """Compare two maps of one ROI: location, sign, and the two differences of shares in points."""
     coarse, fine = (first, second) if first.block >= second.block else (second, first)
-    grid = Grid(*fine.effects.shape, block=coarse.block // fine.block, scale=1)
+    rows, columns = fine.effects.shape
+    grid = Grid(rows, columns, coarse.block // fine.block, scale=1)
     outside = ~coarse.roi
     magnitude, net = (block_sums(values, grid)[outside] for values in (np.abs(fine.effects), fine.effects))
     effects = coarse.effects[outside]
