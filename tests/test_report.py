@@ -32,7 +32,7 @@ from CEM_Demo.report.report import Panel, Section, make_report, render
 from CEM_Demo.results.paths import result_paths
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
-from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
+from conftest import ROI_OF_TESTS, Tiny, make_config, photograph, run_main
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -155,6 +155,17 @@ def compared(tmp_path: Path, settings: dict[str, Any]) -> Config:
     config = make_config(tmp_path, settings, Modellist=["Tiny", other])
     compute_effects(prepare(config))
     return config
+
+
+def test_report_and_summary_say_which_blocks_one_model_uses_alone(
+    compared: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_main("demo_CEM_generation.py", "--config", str(tmp_path / "config.yml"), "--summary") == 0
+    (panels,) = read_panels(compared, ["photo_1.png"], ["Tiny", "Other"])
+    found = panels[0].map.certainty.compare(panels[1].map.certainty)
+    sentence = f"Tiny alone uses {found.first_alone.sum()} blocks, Other alone {found.second_alone.sum()}; in "
+    assert sentence in (tmp_path / "out" / "DN_TEST_Result.html").read_text()
+    assert f"photo_1.png: {sentence}" in capsys.readouterr().out
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.method.classes import BlockClass
 from CEM_Demo.report.report import make_report
-from CEM_Demo.results.paths import result_paths, study_path
+from CEM_Demo.results.paths import result_paths, table_path
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
 from CEM_Demo.study.measures import MEASURES, causal_radius, measure_map, net_effect, profile_of
@@ -76,7 +76,7 @@ def study(computed: Config, tmp_path: Path) -> Config:
 
 
 def read_csv(config: Config, suffix: str) -> list[dict[str, str]]:
-    with study_path(config, suffix).open(newline="") as file:
+    with table_path(config, "Study", suffix).open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -140,9 +140,9 @@ def test_the_numbers_of_a_study_are_those_of_its_mat_files(study: Config) -> Non
             # Of 8 ways to flip three signs, two are as far out as three differences of one sign.
             if abs(np.sign(expected).sum()) == 3:
                 assert float(row["p"]) == pytest.approx(2 / 8)
-    content = json.loads(study_path(study, ".json").read_text())
+    content = json.loads(table_path(study, ".json").read_text())
     assert [row["model"] for row in content["models"]] == ["Tiny", "Other"] and content["missing"] == []
-    assert r"\toprule" in study_path(study, ".tex").read_text()
+    assert r"\toprule" in table_path(study, ".tex").read_text()
 
 
 def test_missing_results_are_named_and_left_out(study: Config, caplog: pytest.LogCaptureFixture) -> None:
@@ -152,8 +152,8 @@ def test_missing_results_are_named_and_left_out(study: Config, caplog: pytest.Lo
         report_study(study)
     name = f"Other on {IMAGES[1]}, ROI 16x16+8+8"
     assert name in caplog.text
-    assert name in study_path(study, ".html").read_text()
-    (line,) = json.loads(study_path(study, ".json").read_text())["missing"]
+    assert name in table_path(study, ".html").read_text()
+    (line,) = json.loads(table_path(study, ".json").read_text())["missing"]
     assert line.startswith(name) and "is missing" in line
     assert len(read_csv(study, "_maps.csv")) == 11
     assert {row["images"] for row in read_csv(study, "_pairs.csv") if row["measure"] == "psnr"} == {"3"}
@@ -163,22 +163,22 @@ def test_a_study_without_results_says_so(tmp_path: Path, settings: dict[str, Any
     config = make_config(tmp_path, settings)
     with pytest.raises(InputError, match="the study TEST has no finished result: Tiny on photo_1.png: "):
         report_study(config)
-    assert not study_path(config, ".html").exists()
+    assert not table_path(config, "Study", ".html").exists()
 
 
 def test_equal_results_make_equal_files(study: Config) -> None:
     suffixes = (".html", ".json", ".tex", "_maps.csv", "_models.csv", "_pairs.csv")
     report_study(study)
-    first = [study_path(study, suffix).read_bytes() for suffix in suffixes]
+    first = [table_path(study, suffix).read_bytes() for suffix in suffixes]
     report_study(study)
-    assert first == [study_path(study, suffix).read_bytes() for suffix in suffixes]
+    assert first == [table_path(study, suffix).read_bytes() for suffix in suffixes]
 
 
 @needs_chromium
 def test_the_page_sorts_its_table_and_links_to_the_report(study: Config) -> None:
     report = make_report(study)
     report_study(study)
-    with opened(study_path(study, ".html")) as page:
+    with opened(table_path(study, ".html")) as page:
         psnr = page.locator("#models th button", has_text="ROI PSNR")
         shown = page.locator("#models tbody td:nth-child(3)")
         for sign in (-1, 1):

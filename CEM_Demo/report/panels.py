@@ -18,6 +18,7 @@ from CEM_Demo.method.effect_map import EffectMap, make_effect_map
 from CEM_Demo.method.intervals import CONFIDENCE
 from CEM_Demo.method.measurements import Draws
 from CEM_Demo.method.stratified_draws import draw_positions
+from CEM_Demo.results.lam_files import MissingLam, StoredLam
 from CEM_Demo.results.paths import ResultPaths, result_paths
 from CEM_Demo.results.provenance import differences, of_config
 from CEM_Demo.results.reading import Results, read_results
@@ -99,6 +100,7 @@ class Panel:
         ground_truth, degraded: H x W x 3 uint8 RGB; the latter may be smaller.
         restored: as ground_truth; None where it is not known.
         map: what each block does.
+        lam: the Local Attribution Map, or why there is none; None where it was not asked for.
     """
 
     model: str
@@ -111,6 +113,7 @@ class Panel:
     degraded: UInt8Image
     restored: UInt8Image | None
     map: Map
+    lam: StoredLam | MissingLam | None = None
 
     @property
     def extent(self) -> ROI:
@@ -155,9 +158,7 @@ def read_panels(config: Config, images: Sequence[str], models: Sequence[str]) ->
         InputError: results are missing, unfinished, damaged, or computed with another config.
     """
     return [
-        [read_panel(config, model, image, roi) for model in models]
-        for image in images
-        for roi in config.rois_of(image)
+        [read_panel(config, model, image, roi) for model in models] for image in images for roi in config.rois_of(image)
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from CEM_Demo.geometry import ROI, grid_of, image_with_rois
 from CEM_Demo.images import UInt8Image, png_bytes, read_image, webp_bytes
 from CEM_Demo.method.reliability import rounding_floor
 from CEM_Demo.pages import render_page
-from CEM_Demo.report.certainty_text import interval_csv, summary_lines
+from CEM_Demo.report.certainty_text import comparison_lines, interval_csv, remark_lines, summary_lines
 from CEM_Demo.report.colours import COLOUR_BOUND, GAMMA, colour_table
 from CEM_Demo.report.figures import colour_bar, overlay, pie
 from CEM_Demo.report.lam_maps import ShownLam, shown_lam, write_lams
 from CEM_Demo.report.panels import Map, check_config, map_of_results
 from CEM_Demo.results.cache import shared_files
-from CEM_Demo.results.faithfulness import faithfulness_sentence
+from CEM_Demo.results.faithfulness import faithfulness_sentence, mediation_sentence
+from CEM_Demo.results.filters import filters_sentence
 from CEM_Demo.results.manifest import Manifest, read_manifest
 from CEM_Demo.results.paths import ResultPaths, check_nothing_is_shared, report_path, result_paths
 from CEM_Demo.results.reading import Results, read_results
@@ -50,6 +52,9 @@ class Panel:
     manifest: Manifest | None
     lam: ShownLam | None
     faithful: str | None
+    mediated: str | None
+    paths: bytes | None
+    filters: str | None
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,15 @@ class Section:
     height: int
     width: int
     panels: list[Panel]
+
+    @property
+    def comparisons(self) -> list[list[str]]:
+        """For each model after the first, lines that say how they differ; the first line is a sentence."""
+        first, *others = self.panels
+        return [
+            list(comparison_lines(first.model, first.map.certainty, other.model, other.map.certainty))
+            for other in others
+        ]
 
 
 def make_report(config: Config, summary: bool = False) -> Path:
@@ -81,24 +95,28 @@ def make_report(config: Config, summary: bool = False) -> Path:
         write_lams(config)
     sections = [_make_section(config, image, roi) for image in config.Imagelist for roi in config.rois_of(image)]
     for section in sections:
+        rois = len(config.rois_of(section.image))
+        where = image_with_rois(section.image, [section.roi], of=rois)
         for panel in section.panels:
             _write_pictures(result_paths(config, panel.model, section.image, section.roi), panel)
-            rois = len(config.rois_of(section.image))
-            where = image_with_rois(section.image, [section.roi], of=rois)
             log.info(range_line(panel, where))
             if summary:
-                exact = panel.manifest.unrounded_origin if panel.manifest else None
-                lines = summary_lines(
-                    f"{panel.model} on {where}", panel.origin, exact, section.roi, panel.map.certainty
-                )
-                for line in lines:
-                    log.info(line)
+                _log_summary(panel, section.roi, where)
+        if summary:
+            for line in chain.from_iterable(section.comparisons):
+                log.info(line if line.startswith(" ") else f"{where}: {line}")
     path = report_path(config)
     image = config.Imagelist[0]
     with shared_files(result_paths(config, next(iter(config.models)), image, config.rois_of(image)[0])):
         remove_leftovers(path.parent, path.name)
         write_bytes(path, render(config, sections).encode())
     return path
+
+
+def _log_summary(panel: Panel, roi: ROI, where: str) -> None:
+    exact = panel.manifest.unrounded_origin if panel.manifest else None
+    for line in summary_lines(f"{panel.model} on {where}", panel.origin, exact, roi, panel.map.certainty):
+        log.info(line)
 
 
 def _make_section(config: Config, image: str, roi: ROI) -> Section:
@@ -147,6 +165,9 @@ def _make_panel(
         manifest=stored.manifest,
         lam=shown_lam(paths, made) if "LAM" in config.maps else None,
         faithful=faithfulness_sentence(paths, effect_map.effects),
+        mediated=mediation_sentence(paths, effect_map.effects) if config.paths else None,
+        paths=_bytes_of(paths.mediation_figure),
+        filters=filters_sentence(paths, stored.manifest.provenance) if stored.manifest else None,
     )
 
 
@@ -181,7 +202,7 @@ def render(config: Config, sections: list[Section]) -> str:
     """The HTML text; everything from the config is escaped."""
     return render_page(
         TEMPLATE,
-        {"blocks": _blocks, "rounding_floor": _rounding_floor},
+        {"blocks": _blocks, "rounding_floor": _rounding_floor, "remarks": _remarks},
         config=config,
         sections=sections,
         config_text=yaml.safe_dump(config.model_dump(exclude_none=True), sort_keys=False, allow_unicode=True),
@@ -200,6 +221,11 @@ def _largest_certified(config: Config, sections: list[Section]) -> float:
 def _rounding_floor(panel: Panel, roi: ROI) -> float:
     """The shift (dB) of all effects of a map that rounding its ROI to 8 bits typically makes."""
     return rounding_floor(panel.origin, 3 * roi.width * roi.height)
+
+
+def _remarks(shown: Map) -> list[str]:
+    """What the draws of a map say beside it, in lines."""
+    return list(remark_lines(shown.certainty))
 
 
 def _blocks(shown: Map) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from CEM_Demo.attribution.comparison import block_sums, rank_correlation
-from CEM_Demo.geometry import Grid
+from CEM_Demo.geometry import grid_of
 from CEM_Demo.study.findings import Finding, Findings, common_cases
 from CEM_Demo.study.measures import HELPING, HURTING, MEASURES, measure_map
 from CEM_Demo.study.statistics import Estimate, estimate_mean, image_means
@@ -68,8 +68,7 @@ def _over_images(model: str, rows: list[tuple[str, NDArray[np.float64]]], confid
 def _agreement(first: Finding, second: Finding) -> NDArray[np.float64]:
     """Compare two maps of one ROI: location, sign, and the two differences of shares in points."""
     coarse, fine = (first, second) if first.block >= second.block else (second, first)
-    rows, columns = fine.effects.shape
-    grid = Grid(rows, columns, coarse.block // fine.block, scale=1)
+    grid = grid_of(fine.effects, coarse.block // fine.block, 1)
     outside = ~coarse.roi
     magnitude, net = (block_sums(values, grid)[outside] for values in (np.abs(fine.effects), fine.effects))
     effects = coarse.effects[outside]

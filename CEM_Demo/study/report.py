@@ -7,7 +7,7 @@ import logging
 from CEM_Demo.config.schema import Config
 from CEM_Demo.files import remove_leftovers, write_bytes
 from CEM_Demo.results.cache import shared_files
-from CEM_Demo.results.paths import check_nothing_is_shared, result_paths, study_path
+from CEM_Demo.results.paths import check_nothing_is_shared, result_paths, table_path
 from CEM_Demo.study.findings import read_findings
 from CEM_Demo.study.page import render_study
 from CEM_Demo.study.summary import summarize
@@ -37,12 +37,12 @@ def report_study(config: Config) -> None:
         ".tex": models_tex(summary),
         ".json": study_json(config, findings, summary),
     }
-    names = [study_path(config, suffix).name for suffix in texts]
+    names = [table_path(config, "Study", suffix).name for suffix in texts]
     texts[".html"] = render_study(config, findings, summary, names)
     case = findings.cases[0]
     with shared_files(result_paths(config, findings.models[0], case.image, case.roi)):
         for suffix, text in texts.items():
-            path = study_path(config, suffix)
+            path = table_path(config, "Study", suffix)
             remove_leftovers(path.parent, path.name)
             write_bytes(path, text.encode())
-    log.info("wrote %s and its tables", study_path(config, ".html"))
+    log.info("wrote %s and its tables", table_path(config, "Study", ".html"))
