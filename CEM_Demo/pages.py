@@ -24,6 +24,7 @@ def render_page(template: Path, filters: dict[str, Any], **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "sort_keys": False}
     environment.filters.update(data_uri=_data_uri, **filters)
     return environment.get_template(template.name).render(values)
 

@@ -182,6 +182,11 @@ def report_path(config: Config) -> Path:
     return Path(config.output_dir) / f"{config.task}_{config.prefix}_Result.html"
 
 
+def report_folder(config: Config) -> Path:
+    """Where the pages of a report lie that is too large for one."""
+    return report_path(config).with_suffix("")
+
+
 def faithfulness_path(config: Config, suffix: str) -> Path:
     """Where the table of the tests of all maps lies, as ``.md`` or ``.csv``, beside the report."""
     return Path(config.output_dir) / f"{config.task}_{config.prefix}_Faithfulness{suffix}"
