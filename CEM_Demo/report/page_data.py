@@ -120,16 +120,16 @@ def _block_data(shown: ShownMap, place: tuple[int, ...], decimals: int, used: ND
     draws = shown.map.draws[place][shown.map.tried[place]]
     least, most = float(draws.min()), float(draws.max())
     levels = np.rint((draws - least) / ((most - least) or 1.0) * LEVELS).astype(np.uint8)
-    patches = [-1, -1]
+    numbers = [-1, -1]
     if shown.patches is not None:
-        patches = np.searchsorted(used, shown.patches[(slice(None), *place)]).tolist()
+        numbers = np.searchsorted(used, [patches[place] for patches in shown.patches]).tolist()
     return [
         _number(estimates.low[place], decimals),
         _number(estimates.high[place], decimals),
         round(100 * float(estimates.agreement[place])),
         _number(least, decimals),
         _number(most, decimals),
-        *patches,
+        *numbers,
         base64.b64encode(levels.tobytes()).decode(),
     ]
 

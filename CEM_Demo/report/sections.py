@@ -15,6 +15,7 @@ from CEM_Demo.geometry import ROI
 from CEM_Demo.images import read_image
 from CEM_Demo.method.metric_maps import DECIBEL
 from CEM_Demo.method.patch_bank import PatchBank
+from CEM_Demo.method.plan import DrawSource
 from CEM_Demo.report.differences import Difference, paired_difference
 from CEM_Demo.report.lam_maps import ShownLam, shown_lam
 from CEM_Demo.report.panels import Map, Panel, map_of_results, panel_of_results, read_checked
@@ -134,10 +135,12 @@ def make_section(config: Config, image: str, roi: ROI, bank: PatchBank | str) ->
 
 def _make_column(config: Config, panel: Panel, stored: Results, bank: PatchBank | str) -> Column:
     paths = result_paths(config, panel.model, panel.image, panel.roi)
-    shape = panel.map.codes.shape
-    source = bank
+    rows, columns = panel.map.codes.shape
+    source: DrawSource | str
     if isinstance(bank, PatchBank):
-        source = draws_of(config, panel.image, (shape[0], shape[1]), bank, stored.manifest)
+        source = draws_of(config, panel.image, (rows, columns), bank, stored.manifest)
+    else:
+        source = bank
     maps = [ShownMap(FIRST, DECIBEL, panel.origin, panel.map, None)]
     for name, measured in stored.manifest.metrics.items() if stored.manifest else ():
         of_metric = map_of_results(config, stored, panel.image, panel.map.certainty.roi, name)
