@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,23 @@ def render_page(template: Path, filters: dict[str, Any], **values: Any) -> str:
         filters: the template's filters besides ``data_uri``, which turns the bytes of a PNG or WebP file into a URI.
         values: what the template shows.
     """
+    environment = _environment(template.parent, tuple(filters.items()))
+    return environment.get_template(template.name).render(values)
+
+
+@lru_cache(maxsize=4)
+def _environment(folder: Path, filters: tuple[tuple[str, Any], ...]) -> Environment:
+    """Keep the templates of a folder, which take longer to compile than a small page takes to fill in."""
     environment = Environment(
-        loader=FileSystemLoader(template.parent),
+        loader=FileSystemLoader(folder),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "sort_keys": False}
-    environment.filters.update(data_uri=_data_uri, **filters)
-    return environment.get_template(template.name).render(values)
+    environment.filters.update(data_uri=_data_uri, **dict(filters))
+    return environment
 
 
 def _data_uri(picture: bytes) -> str:

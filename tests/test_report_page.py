@@ -349,6 +349,7 @@ def test_a_large_report_is_an_index_of_pages(
             assert [fault for fault in page.evaluate(FAULTS) if fault[0] in ("serious", "critical")] == []
             assert "Tiny uses" in page.locator(".headline").inner_text()
             page.get_by_role("link", name="photo_1.png").click()
+            page.locator(".map .blocks rect").first.wait_for()
             assert all(fills(page))
             page.get_by_role("link", name="All images of this run").click()
             assert page.url == index.as_uri()

@@ -119,16 +119,9 @@ def _mean(numbers: Sequence[int]) -> str:
 
 
 def _render(template: str, config: Config, entries: Sequence[Entry], **values: Any) -> str:
-    filters = {
-        "lossless": webp_bytes,
-        "faint": lambda image: webp_bytes(image, FAINT_QUALITY),
-        "cut_to": _cut_to,
-        "pair_data": pair_data,
-        "rounding_floor": _rounding_floor,
-    }
     return render_page(
         TEMPLATES / template,
-        filters,
+        FILTERS,
         config=config,
         entries=entries,
         headline=headline(entries),
@@ -146,3 +139,16 @@ def _cut_to(image: UInt8Image, roi: ROI) -> UInt8Image:
 def _rounding_floor(column: Column) -> float:
     """The shift (dB) of all effects of a map that rounding its ROI to 8 bits typically makes."""
     return rounding_floor(column.panel.origin, 3 * column.panel.roi.width * column.panel.roi.height)
+
+
+def _faint(image: UInt8Image) -> bytes:
+    return webp_bytes(image, FAINT_QUALITY)
+
+
+FILTERS = {
+    "lossless": webp_bytes,
+    "faint": _faint,
+    "cut_to": _cut_to,
+    "pair_data": pair_data,
+    "rounding_floor": _rounding_floor,
+}

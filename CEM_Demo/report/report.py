@@ -19,7 +19,7 @@ from CEM_Demo.report.colours import COLOUR_BOUND
 from CEM_Demo.report.figures import colour_bar, overlay, pie
 from CEM_Demo.report.lam_maps import write_lams
 from CEM_Demo.report.page import Entry, entry_of, page_name, render_index, render_sections
-from CEM_Demo.report.sections import Column, Section, make_section
+from CEM_Demo.report.sections import Column, Section, make_section, pairs_of
 from CEM_Demo.report.thumbnails import find_bank
 from CEM_Demo.results.cache import shared_files
 from CEM_Demo.results.manifest import read_manifest
@@ -29,11 +29,11 @@ log = logging.getLogger(__name__)
 
 # Browsers take seconds to open a larger page, and many mail servers refuse it even when it is packed.
 MOST_BYTES = 60_000_000
-# Of a page, as measured on 50 photographs and six models.
-BYTES_PER_PIXEL = 6.0  # ground truth and input without loss
-BYTES_PER_RESTORED_PIXEL = 0.3
-BYTES_PER_BLOCK = 60.0  # of one map
-BYTES_OF_DIFFERENCES = 60.0  # of one block
+# Of a page, as measured on 50 noisy photographs and six models of which each uses 400 of 1,024 blocks.
+BYTES_PER_PIXEL = 5.2  # ground truth and input, without loss
+BYTES_PER_RESTORED_PIXEL = 0.15
+BYTES_PER_BLOCK = 60.0  # of a map
+BYTES_PER_COMPARED_BLOCK = 15.0  # of a difference
 
 
 def make_report(config: Config, summary: bool = False) -> Path:
@@ -80,7 +80,7 @@ def predicted_bytes(config: Config) -> float:
             continue
         blocks = pixels / config.mask_block_size**2 * len(config.rois_of(image))
         total += pixels * (BYTES_PER_PIXEL + models * BYTES_PER_RESTORED_PIXEL)
-        total += blocks * (maps * BYTES_PER_BLOCK + (models > 1) * BYTES_OF_DIFFERENCES)
+        total += blocks * (maps * BYTES_PER_BLOCK + len(pairs_of(models)) * BYTES_PER_COMPARED_BLOCK)
     return total
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
@@ -130,7 +129,11 @@ def make_section(config: Config, image: str, roi: ROI, bank: PatchBank | str) ->
             first = columns[0].panel
             panel = replace(panel, ground_truth=first.ground_truth, degraded=first.degraded)
         columns.append(_make_column(config, panel, stored, bank))
-    return Section(image, roi, columns, list(_pairs([column.panel for column in columns])))
+    compared = [
+        Pair(first, second, paired_difference(columns[first].panel, columns[second].panel))
+        for first, second in pairs_of(len(columns))
+    ]
+    return Section(image, roi, columns, compared)
 
 
 def _make_column(config: Config, panel: Panel, stored: Results, bank: PatchBank | str) -> Column:
@@ -165,10 +168,7 @@ def _with_published_picture(panel: Panel, paths: ResultPaths) -> Panel:
     return replace(panel, restored=picture) if picture.shape == panel.ground_truth.shape else panel
 
 
-def _pairs(panels: Sequence[Panel]) -> Iterator[Pair]:
-    """Compare every two models, or, where these are too many, the first with each other one."""
-    chosen = list(combinations(range(len(panels)), 2))
-    if len(chosen) > MOST_PAIRS:
-        chosen = [pair for pair in chosen if pair[0] == 0]
-    for first, second in chosen:
-        yield Pair(first, second, paired_difference(panels[first], panels[second]))
+def pairs_of(models: int) -> list[tuple[int, int]]:
+    """List which of so many models are compared: every two, or, where these are too many, the first with each other."""
+    chosen = list(combinations(range(models), 2))
+    return chosen if len(chosen) <= MOST_PAIRS else [pair for pair in chosen if pair[0] == 0]
