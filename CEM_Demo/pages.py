@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,23 @@ def render_page(template: Path, filters: dict[str, Any], parts: Sequence[Path] =
         parts: further folders from which the template includes files.
         values: what the template shows.
     """
+    environment = _environment((template.parent, *parts), tuple(filters.items()))
+    return environment.get_template(template.name).render(values)
+
+
+@lru_cache(maxsize=4)
+def _environment(folders: tuple[Path, ...], filters: tuple[tuple[str, Any], ...]) -> Environment:
+    """Keep the templates of folders, which take longer to compile than a small page takes to fill in."""
     environment = Environment(
-        loader=FileSystemLoader([template.parent, *parts]),
+        loader=FileSystemLoader(folders),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(data_uri=_data_uri, **filters)
-    return environment.get_template(template.name).render(values)
+    environment.policies["json.dumps_kwargs"] = {"separators": (",", ":"), "sort_keys": False}
+    environment.filters.update(data_uri=_data_uri, **dict(filters))
+    return environment
 
 
 def _data_uri(picture: bytes) -> str:

@@ -63,8 +63,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
 
 @pytest.fixture
 def tiny_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Register ``Tiny`` for every task, with a checkpoint in a folder of the test, and give its name."""
-    folder = tmp_path / "models"
+    """Register ``Tiny`` for a test, and give its name."""
+    return register_tiny(tmp_path, monkeypatch)
+
+
+def register_tiny(parent: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Register ``Tiny`` for every task, with a checkpoint in a folder below ``parent``, and give its name."""
+    folder = parent / "models"
     folder.mkdir()
     torch.manual_seed(0)
     torch.save(Tiny().state_dict(), folder / "Tiny.pth")
@@ -85,20 +90,25 @@ def photograph(height: int, width: int) -> np.ndarray:
 
 @pytest.fixture
 def settings(tmp_path: Path, tiny_model: str) -> dict[str, Any]:
-    """Make a valid config for ``Tiny`` on one 40 x 32 image, as a dictionary to change."""
-    images = tmp_path / "images"
+    """Make a valid config for a test, as a dictionary to change."""
+    return make_settings(tmp_path, tiny_model)
+
+
+def make_settings(folder: Path, model: str) -> dict[str, Any]:
+    """Make a valid config for a model on one 40 x 32 image in a folder, as a dictionary to change."""
+    images = folder / "images"
     images.mkdir()
     Image.fromarray(photograph(32, 40)).save(images / "photo_1.png")
     bank = np.random.RandomState(2).randint(0, 256, (50, 8, 8, 3)).astype(np.uint8)
-    np.savez(tmp_path / "bank.npz", patches=bank)
+    np.savez(folder / "bank.npz", patches=bank)
     return {
         "task": "DN",
         "sr": 1,
-        "Modellist": [tiny_model],
+        "Modellist": [model],
         "batch_size_dict": {},
         "TextImg_path": str(images),
         "Imagelist": ["photo_1.png"],
-        "patch_path": str(tmp_path / "bank.npz"),
+        "patch_path": str(folder / "bank.npz"),
         "prefix": "TEST",
         "w": 8,
         "h": 8,
@@ -108,7 +118,7 @@ def settings(tmp_path: Path, tiny_model: str) -> dict[str, Any]:
         "fine_num": 3,
         "load_previous": 0,
         "tol": 0.01,
-        "output_dir": str(tmp_path / "out"),
+        "output_dir": str(folder / "out"),
         "device": "cpu",
     }
 

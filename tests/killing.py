@@ -64,7 +64,7 @@ def killed_at(number: int, work: Work) -> bool:
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    """Read all files below a folder, without the computing time that manifests and reports give."""
+    """Read all files below a folder, without the time and date that manifests and reports give."""
     found = {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     texts = (".json", ".html")
     return {name: _without_time(content) if name.endswith(texts) else content for name, content in found.items()}
@@ -82,7 +82,8 @@ def assert_whole(folder: Path) -> None:
 
 
 def _without_time(content: bytes) -> bytes:
-    return b"\n".join(line for line in content.splitlines() if not re.search(rb"wall_seconds|Computed in", line))
+    times = re.compile(rb"wall_seconds|Computed in|Report made on")
+    return b"\n".join(line for line in content.splitlines() if not times.search(line))
 
 
 def _fork(work: Work) -> tuple[int, IO[bytes]]:

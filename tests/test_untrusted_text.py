@@ -23,10 +23,12 @@ from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.images import png_bytes
 from CEM_Demo.method.measurements import Draws
+from CEM_Demo.method.patch_bank import PatchBank
 from CEM_Demo.ModelZoo import checkpoints, registry
 from CEM_Demo.report.lam_maps import ShownLam
-from CEM_Demo.report.panels import make_map
-from CEM_Demo.report.report import Panel, Section, render
+from CEM_Demo.report.page import render_sections
+from CEM_Demo.report.panels import Panel, make_map
+from CEM_Demo.report.sections import Column, Section, ShownMap
 from CEM_Demo.results.paths import check_nothing_is_shared, report_path, result_paths
 from CEM_Demo.run.preparation import prepare
 from conftest import ROI_OF_TESTS, Tiny, contents, make_config, photograph, run_main, write_config
@@ -263,7 +265,7 @@ def assert_page_is_sound(text: str, names: list[str]) -> None:
         assert name in shown
 
 
-PICTURE = png_bytes(photograph(8, 8))
+PHOTOGRAPH = photograph(16, 16)
 
 
 def a_page(text: str, with_lam: bool = True) -> str:
@@ -277,17 +279,16 @@ def a_page(text: str, with_lam: bool = True) -> str:
         "reach": ["11", "11"],
         "wall_seconds": 1.0,
     }
-    panel = Panel(
-        text,
-        PICTURE,
-        PICTURE,
-        PICTURE,
-        PICTURE,
-        30.0,
-        made,
+    panel = Panel(text, text, "DN", ROI_OF_TESTS, 8, 30.0, PHOTOGRAPH, PHOTOGRAPH, PHOTOGRAPH, made)
+    column = Column(
+        panel,
+        (ShownMap("psnr", "dB", 30.0, made, None),),
         manifest,
-        ShownLam(PICTURE, (text,)) if with_lam else None,
+        ShownLam(png_bytes(PHOTOGRAPH), (text,), np.ones((2, 2))) if with_lam else None,
         text if with_lam else None,
+        filters=text if with_lam else None,
+        paths=(text, png_bytes(PHOTOGRAPH)) if with_lam else None,
+        note=text if with_lam else "",
     )
     with tempfile.TemporaryDirectory() as folder:
         config = a_config(Path(folder))
@@ -295,7 +296,7 @@ def a_page(text: str, with_lam: bool = True) -> str:
     config = config.model_copy(
         update={"prefix": text, "TextImg_path": text, "patch_path": text, "output_dir": text, "Modellist": [text]}
     )
-    return render(config, [Section(text, ROI_OF_TESTS, PICTURE, PICTURE, 16, 16, [panel])])
+    return render_sections(config, [Section(text, ROI_OF_TESTS, [column], [])], PatchBank(PHOTOGRAPH[None]))
 
 
 @hypothesis_settings(deadline=None, max_examples=60)

@@ -6,6 +6,9 @@ import json
 import logging
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from CEM_Demo.attribution.diffusion import describe
 from CEM_Demo.attribution.pictures import blend, density_picture, enlarged_input, kernel_density, map_picture
 from CEM_Demo.attribution.side_by_side import SideBySide, compare_with_effects
@@ -64,10 +67,17 @@ def _write(paths: ResultPaths, panel: Panel, found: StoredLam, with_density: boo
 
 @dataclass(frozen=True)
 class ShownLam:
-    """What the report shows of a Local Attribution Map: a picture as PNG bytes, and lines of text."""
+    """What the report shows of a Local Attribution Map.
+
+    Attributes:
+        picture: bytes of a PNG of the size of the output.
+        lines: of text.
+        shares: rows x columns, what each block has of the sum of the map, percent.
+    """
 
     picture: bytes
     lines: tuple[str, ...]
+    shares: NDArray[np.float64]
 
 
 def shown_lam(paths: ResultPaths, shown: Map) -> ShownLam | None:
@@ -82,7 +92,8 @@ def shown_lam(paths: ResultPaths, shown: Map) -> ShownLam | None:
         beside = str(compare_with_effects(found.block_sums, shown.effect_map.effects, shown.certainty))
     except InputError as error:
         beside = str(error)
-    return ShownLam(paths.lam_picture.read_bytes(), (lam_text(found), beside))
+    shares = 100 * found.block_sums / (found.block_sums.sum() or 1.0)
+    return ShownLam(paths.lam_picture.read_bytes(), (lam_text(found), beside), shares)
 
 
 def lam_text(found: StoredLam) -> str:

@@ -17,6 +17,7 @@ from CEM_Demo.method.classes import FDR, BlockClass
 from CEM_Demo.method.effect_map import EffectMap, make_effect_map
 from CEM_Demo.method.intervals import CONFIDENCE
 from CEM_Demo.method.measurements import Draws
+from CEM_Demo.method.metric_maps import DECIBEL, oriented
 from CEM_Demo.method.stratified_draws import draw_positions
 from CEM_Demo.results.lam_files import MissingLam, StoredLam
 from CEM_Demo.results.paths import ResultPaths, result_paths
@@ -164,9 +165,27 @@ def read_panels(config: Config, images: Sequence[str], models: Sequence[str]) ->
 
 def read_panel(config: Config, model: str, image: str, roi: ROI) -> Panel:
     """Read the results of one model on one ROI of an image; see :func:`read_panels`."""
+    return panel_of_results(config, model, image, roi, read_checked(config, model, image, roi))
+
+
+def read_checked(config: Config, model: str, image: str, roi: ROI) -> Results:
+    """Read the results of one model on one ROI of an image, and check that this config computed them.
+
+    Raises:
+        InputError: results are missing, unfinished, damaged, or computed with another config.
+    """
     paths = result_paths(config, model, image, roi)
     stored = read_results(paths)
     check_config(config, roi, paths, stored)
+    return stored
+
+
+def panel_of_results(config: Config, model: str, image: str, roi: ROI, stored: Results) -> Panel:
+    """Make the panel of results on disk.
+
+    Raises:
+        InputError: they do not belong to the image, or the image of a published cache cannot be read.
+    """
     if stored.pictures:
         ground_truth, degraded = stored.pictures.ground_truth, stored.pictures.degraded
     else:  # a published cache does not hold them
@@ -175,7 +194,7 @@ def read_panel(config: Config, model: str, image: str, roi: ROI) -> Panel:
     grid = grid_of(degraded, config.block, config.sr)
     for name, draws in stored.rounds.items():
         if draws.counts.shape != grid.shape:
-            path = paths.of_round(name)
+            path = result_paths(config, model, image, roi).of_round(name)
             raise InputError(f"{path} has {draws.counts.shape} blocks, the image has {grid.shape}; recompute")
     return Panel(
         model=model,
@@ -191,14 +210,29 @@ def read_panel(config: Config, model: str, image: str, roi: ROI) -> Panel:
     )
 
 
-def map_of_results(config: Config, stored: Results, image: str, roi: NDArray[np.bool_]) -> Map:
-    """Make the map of results on disk; ``roi``, rows x columns, are the blocks that overlap the ROI."""
-    reach = stored.manifest.reached if stored.manifest else None
+def map_of_results(
+    config: Config, stored: Results, image: str, roi: NDArray[np.bool_], metric: str | None = None
+) -> Map:
+    """Make a map of results on disk.
+
+    Args:
+        config: of the run.
+        stored: the results.
+        image: its name.
+        roi: rows x columns, the blocks that overlap the ROI.
+        metric: one of those in the manifest; None makes the map of PSNR.
+    """
+    origin, rounds, tol, reach = stored.origin, stored.rounds, config.tol, None
+    if stored.manifest:
+        reach = stored.manifest.reached
+        if metric:
+            measured = stored.manifest.metrics[metric]
+            origin, rounds = oriented(metric, measured, rounds)
+            tol = tol if measured.unit == DECIBEL else 0.0
     positions = None
-    if adaptive := stored.rounds.get("adaptive"):
+    if adaptive := rounds.get("adaptive"):
         positions = draw_positions(config.seed, image, (roi.shape[0], roi.shape[1]), adaptive.values.shape[2])
-    certain = config.confidence, config.fdr
-    return make_map(stored.origin, stored.rounds, config.tol, roi, reach, positions, *certain)
+    return make_map(origin, rounds, tol, roi, reach, positions, config.confidence, config.fdr)
 
 
 def check_config(config: Config, roi: ROI, paths: ResultPaths, stored: Results) -> None:

@@ -217,3 +217,8 @@ def report_path(config: Config) -> Path:
 def table_path(config: Config, kind: str, suffix: str) -> Path:
     """Where a table of all maps lies, beside the report; ``kind`` is such as ``Faithfulness``, ``suffix`` ``.csv``."""
     return Path(config.output_dir) / f"{config.task}_{config.prefix}_{kind}{suffix}"
+
+
+def report_folder(config: Config) -> Path:
+    """Where the pages of a report lie that is too large for one."""
+    return report_path(config).with_suffix("")

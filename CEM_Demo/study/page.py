@@ -10,7 +10,7 @@ import yaml
 from CEM_Demo.config.schema import Config
 from CEM_Demo.pages import render_page
 from CEM_Demo.report.colours import COLOUR_BOUND
-from CEM_Demo.report.report import TEMPLATE as REPORT_TEMPLATE
+from CEM_Demo.report.page import TEMPLATES as REPORT_TEMPLATES
 from CEM_Demo.results.paths import report_path
 from CEM_Demo.study.findings import Findings
 from CEM_Demo.study.measures import MEASURES
@@ -32,8 +32,8 @@ def render_study(config: Config, findings: Findings, summary: Summary, files: Se
     report = report_path(config)
     return render_page(
         TEMPLATE,
-        {"minus": lambda text: text.replace("-", MINUS)},
-        parts=[REPORT_TEMPLATE.parent],
+        {"minus": _with_minus},
+        parts=[REPORT_TEMPLATES],
         config=config,
         findings=findings,
         summary=summary,
@@ -46,3 +46,7 @@ def render_study(config: Config, findings: Findings, summary: Summary, files: Se
         files=files,
         config_text=yaml.safe_dump(config.model_dump(exclude_none=True), sort_keys=False, allow_unicode=True),
     )
+
+
+def _with_minus(text: str) -> str:
+    return text.replace("-", MINUS)
