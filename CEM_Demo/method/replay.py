@@ -1,8 +1,8 @@
 """What a rule of sampling would have made of one map: its passes and its errors, replayed on recorded draws.
 
 A population holds the effects of one set of patches on every block, so the truth is exact: the mean over the set. The
-rules draw from it as they would from the bank. Stratified draws look better than from a whole bank by up to
-1 / (1 - n / M), for n draws of a block and M patches.
+rules draw from it as they would from the bank. The variance of stratified draws is smaller than from a whole bank by
+about 1 - n / M, for n draws of a block and M patches; the replay undoes that, up to ``CORRECTED`` of the patches.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from CEM_Demo.method.screening import audit_groups, live_blocks
 from CEM_Demo.method.stratified_draws import color_order, make_sequence
 
 VARYING = 0.3  # of the tolerance, the standard deviation of draws that have something to cover
+CORRECTED = 0.8  # of the patches; more draws than that have almost the truth, and nothing to correct
 SCREEN_PASSES = 2  # a forward and a backward pass
 
 
@@ -113,7 +114,8 @@ def replay_adaptive(population: Population, order: NDArray[np.int64], rule: Rule
     estimates = estimate_stratified(draws, np.arange(rule.most) < count[..., None], positions)
     audits = int(audit_groups(tried & ~live).max()) + 1
     overhead = audits + (0 if population.predicted is None else SCREEN_PASSES)
-    return Replayed(np.where(live, estimates.mean, 0.0), estimates, count, overhead)
+    effects = _as_from_a_whole_bank(population, estimates)
+    return Replayed(np.where(live, effects, 0.0), estimates, count, overhead)
 
 
 def score(population: Population, runs: Sequence[Replayed], tol: float) -> Scores:
@@ -187,6 +189,13 @@ def _stratified(
     drawn = make_sequence(seed, "replay", order).draw(blocks, numbers)
     draws = np.take_along_axis(population.effects, drawn.patches.reshape(shape), axis=-1)
     return draws, drawn.positions.reshape(shape)
+
+
+def _as_from_a_whole_bank(population: Population, estimates: Estimates) -> NDArray[np.float64]:
+    """Enlarge the errors of stratified means (dB) to what they would be if the population were not finite."""
+    truth = population.effects.mean(axis=-1)
+    drawn = np.minimum(estimates.count / population.effects.shape[-1], CORRECTED)
+    return truth + (estimates.mean - truth) / np.sqrt(1 - drawn)
 
 
 def _coverage(population: Population, runs: Sequence[Replayed], tol: float) -> float:
