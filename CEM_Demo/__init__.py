@@ -2,6 +2,7 @@
 
 from CEM_Demo.config.settings import Settings
 from CEM_Demo.explain import Explanation, compare_figure, explain, explain_rois
+from CEM_Demo.filters.explained import FilterDesign, explain_filters
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import read_image
 from CEM_Demo.ModelZoo import load_denoise_model, load_derain_model, load_model
@@ -12,10 +13,12 @@ __all__ = [
     "ROI",
     "Degradation",
     "Explanation",
+    "FilterDesign",
     "Settings",
     "__version__",
     "compare_figure",
     "explain",
+    "explain_filters",
     "explain_rois",
     "load_denoise_model",
     "load_derain_model",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from io import TextIOWrapper
 from pathlib import Path
@@ -13,17 +13,28 @@ from pathlib import Path
 from CEM_Demo.config.loading import keys_help, load_config
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
+from CEM_Demo.roi.automatic import choose_rois
 from CEM_Demo.tasks.pairing import find_scale
 
 
-def make_parser(description: str) -> argparse.ArgumentParser:
-    """Make a parser with ``--config`` and ``--set``, whose help lists the config's keys."""
+def make_parser(description: str, several: bool = False) -> argparse.ArgumentParser:
+    """Make a parser with ``--config`` and ``--set``, whose help lists the config's keys.
+
+    ``several`` allows ``--config`` more than once, and makes it a list.
+    """
     parser = argparse.ArgumentParser(
         description=description,
         epilog=f"config keys:\n{keys_help()}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML file, such as demo-SR_CEM.yml")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        required=True,
+        action="append" if several else "store",
+        metavar="FILE",
+        help=f"YAML file, such as demo-SR_CEM.yml{'; repeatable' * several}",
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="replace a value of the file; repeatable"
     )
@@ -31,12 +42,12 @@ def make_parser(description: str) -> argparse.ArgumentParser:
 
 
 def read_config(path: Path, overrides: Iterable[str] = ()) -> Config:
-    """Read a config; if task PAIR leaves out ``sr``, the first pair of images gives it.
+    """Read a config; the images give the scale that task PAIR may leave out, and the ROIs of ``rois: {auto: N}``.
 
     Raises:
         InputError: see :func:`~CEM_Demo.config.loading.load_config`.
     """
-    return load_config(path, overrides, _scale_of_first_pair)
+    return load_config(path, overrides, _scale_of_first_pair, choose_rois)
 
 
 def _scale_of_first_pair(config: Config) -> int:
@@ -44,15 +55,29 @@ def _scale_of_first_pair(config: Config) -> int:
     return find_scale(Path(config.TextImg_path), Path(config.input_path), config.Imagelist[0])
 
 
-def run_script(parser: argparse.ArgumentParser, work: Callable[[Config, argparse.Namespace], None]) -> int:
-    """Parse, work, and return the exit code: 0, 2 for a user's mistake, 130 when interrupted."""
-    arguments = parser.parse_args()
+def run_script(
+    parser: argparse.ArgumentParser,
+    work: Callable[[Config, argparse.Namespace], None],
+    words: Sequence[str] | None = None,
+) -> int:
+    """Parse, read the config, work, and return the exit code of :func:`run_parsed`."""
+    return run_parsed(parser, lambda arguments: work(read_config(arguments.config, arguments.set), arguments), words)
+
+
+def run_parsed(
+    parser: argparse.ArgumentParser, work: Callable[[argparse.Namespace], None], words: Sequence[str] | None = None
+) -> int:
+    """Parse ``words``, or else those of the command line, work, and return the exit code.
+
+    It is 0, 2 for a user's mistake, 130 when interrupted.
+    """
+    arguments = parser.parse_args(words)
     for stream in (sys.stdout, sys.stderr):
         # Names of images may hold characters that the encoding of the terminal or a pipe lacks.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return exit_code(lambda: work(read_config(arguments.config, arguments.set), arguments))
+        return exit_code(lambda: work(arguments))
     except KeyboardInterrupt:
         print("interrupted; start again with load_previous: 1 to continue", file=sys.stderr)
         return 130

@@ -38,7 +38,9 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, Grid, grid_of
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.checks import check_output
+from CEM_Demo.inference.frozen import frozen_inference
 from CEM_Demo.inference.lent_network import left_as_found
+from CEM_Demo.mediation.effects import Mediation, mediation_of
 from CEM_Demo.method.certainty import Certainty
 from CEM_Demo.method.comparison import Comparison
 from CEM_Demo.method.effect_map import EffectMap
@@ -128,12 +130,37 @@ class Explanation:
 
     @property
     def metric_maps(self) -> dict[str, EffectMap]:
-        """The effect map of each metric of the settings by its name, PSNR first; positive where the block helps."""
+        """The effect map of each metric of the settings by its name, PSNR first; positive where the block helps.
+
+        With ``paths``, the PSNR with frozen statistics is among them as ``frozen``.
+        """
         measured, tol = self.measurements, self.certainty.tol
         return effect_maps(measured.origin, measured.rounds, measured.metrics, tol, self.effect_map.roi)
 
+    @property
+    def mediation(self) -> Mediation | None:
+        """The effects through what the network gathers over the image, and past it; None unless settings say paths."""
+        measured, scene = self.measurements, self.scene
+        grid = grid_of(scene.degraded, self.block // scene.scale, scene.scale)
+        return mediation_of(measured.origin, measured.rounds, measured.metrics, self.certainty.tol, grid, self.roi)
+
+    def paths_figure(self, **style: Any) -> Figure:
+        """Draw the total, the frozen and the mediated map; ``style`` is that of :func:`compare_figure`.
+
+        Raises:
+            InputError: the paths were not measured, or the style is not known.
+        """
+        from CEM_Demo.figure.style import Style
+        from CEM_Demo.mediation.figure import draw_paths
+
+        if (mediation := self.mediation) is None:
+            raise InputError("the paths were not measured; call explain with Settings(paths=True)")
+        return draw_paths(self.panel, mediation, Style(**style))
+
     def compare(self, other: Explanation) -> Comparison:
         """Compare with another network on the same image and ROI, draw by draw: this one's effects minus the other's.
+
+        The comparison also says which blocks one network uses and the other does not.
 
         Raises:
             InputError: the image, the ROI, the blocks or the draws differ.
@@ -187,6 +214,7 @@ def compare_figure(explanations: Sequence[Explanation], layout: str = "compariso
     """
     # Users who only want numbers need not load Matplotlib.
     from CEM_Demo.figure.layouts import draw_figures
+    from CEM_Demo.figure.sections import Group
     from CEM_Demo.figure.style import Style
 
     panels = [explanation.panel for explanation in explanations]
@@ -194,7 +222,7 @@ def compare_figure(explanations: Sequence[Explanation], layout: str = "compariso
         raise InputError("explanations: a figure compares models on the same ROI of one image, with blocks of one size")
     if layout == "single" and len(panels) > 1:
         raise InputError(f"layout: single shows one map, not {len(panels)}; take comparison or zoom")
-    return draw_figures([panels], layout, Style(**style))[0].figure
+    return draw_figures([Group("", [panels])], layout, Style(**style))[0].figure
 
 
 DEFAULT = Settings()
@@ -241,9 +269,9 @@ def explain_rois(
         InputError: an argument is of the wrong kind, an ROI reaches out of the image, the block is not a multiple of
             the scale, or the network returns something other than an image of the right size.
     """
-    _check_image(image)
+    check_image(image)
     scene = make_scene(degradation, image, image_name)
-    _check_rois(rois, *scene.ground_truth.shape[:2])
+    check_rois(rois, *scene.ground_truth.shape[:2])
     _check_block(settings.block, scene)
     with left_as_found(network):
         random_seed = settings.seed if settings.allow_random else None
@@ -267,6 +295,7 @@ def _experiments(
     """Choose the inferences of the ROIs, as the settings ask: one experiment for ROIs that are restored together."""
     device = pick_device(settings.device)
     further, _ = load_metrics(settings.further_metrics)
+    groups = choose_with_margin(prepared, scene, rois, grid.block, device, settings.inference, further)
     return [
         Experiment(
             network=prepared,
@@ -277,8 +306,9 @@ def _experiments(
             device=device,
             intervention=chosen.intervention,
             further=further,
+            frozen=frozen_inference(prepared, scene.degraded, group, grid.block, device) if settings.paths else None,
         )
-        for group in choose_with_margin(prepared, scene, rois, grid.block, device, settings.inference, further)
+        for group in groups
     ]
 
 
@@ -331,14 +361,16 @@ def _bank(settings: Settings) -> PatchBank:
     return bank_of(settings.intervention_source, given, settings.block, settings.seed)
 
 
-def _check_image(image: UInt8Image) -> None:
+def check_image(image: UInt8Image) -> None:
+    """Raise InputError unless ``image`` is H x W x 3 uint8."""
     if not isinstance(image, np.ndarray):
         raise InputError(f"image: it is a {type(image).__name__}, not a NumPy array; read_image(path) gives one")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         raise InputError(f"image: it is {image.dtype} {image.shape}, not RGB of 8 bits, uint8 (H, W, 3)")
 
 
-def _check_rois(rois: Sequence[ROI], height: int, width: int) -> None:
+def check_rois(rois: Sequence[ROI], height: int, width: int) -> None:
+    """Raise InputError unless there are ROIs, and all lie in an image of ``height`` x ``width`` pixels."""
     if not rois:
         raise InputError("rois: no ROI is given")
     for roi in rois:

@@ -16,6 +16,10 @@ from CEM_Demo.errors import InputError
 LOCK = ".lock"
 
 
+class HeldByAnother(InputError):
+    """Another process writes in the folder."""
+
+
 @contextmanager
 def write_atomically(path: Path, scratch: Path | None = None) -> Iterator[IO[bytes]]:
     """Open a binary file that replaces ``path`` when the block ends, and leaves no trace if the block fails.
@@ -82,7 +86,8 @@ def sole_writer(folder: Path, patience: float = 0) -> Iterator[None]:
     ``.lock`` stays behind and means nothing.
 
     Raises:
-        InputError: another process holds the lock, or the file system cannot lock.
+        HeldByAnother: another process holds the lock.
+        InputError: the file system cannot lock.
     """
     lock = FileLock(folder / LOCK)
     made = [parent for parent in (folder / LOCK, folder, *folder.parents) if not parent.exists()]
@@ -91,7 +96,7 @@ def sole_writer(folder: Path, patience: float = 0) -> Iterator[None]:
     try:
         lock.acquire(timeout=patience)
     except Timeout as error:
-        raise InputError(
+        raise HeldByAnother(
             f"{folder} is being written by another process; wait for it, or give this run another prefix"
         ) from error
     except (OSError, NotImplementedError) as error:

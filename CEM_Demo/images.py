@@ -9,6 +9,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
@@ -82,10 +83,31 @@ def _to_8_bits(grey: NDArray[np.integer]) -> UInt8Image:
     return np.repeat(levels[..., None], 3, axis=2)
 
 
+def image_files(folder: Path) -> list[Path]:
+    """List the files of a folder that have the suffix of an image, in order of name; hidden ones are left out.
+
+    Raises:
+        InputError: there is no such folder, or it may not be read.
+    """
+    with reading(folder):
+        if not folder.is_dir():
+            raise InputError(f"{folder} is not a folder" if folder.exists() else f"the folder {folder} does not exist")
+        suffixes = Image.registered_extensions()
+        visible = [path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file()]
+    return sorted(path for path in visible if path.suffix.lower() in suffixes)
+
+
 def png_bytes(image: UInt8Image) -> bytes:
     """Give the image as the bytes of a PNG file."""
     buffer = BytesIO()
     Image.fromarray(image).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+def figure_bytes(figure: Figure, dpi: float | None = None) -> bytes:
+    """Draw a figure as the bytes of a PNG file, the same for the same figure, with ``dpi`` pixels per inch."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi="figure" if dpi is None else dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 

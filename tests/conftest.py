@@ -28,6 +28,7 @@ ROI_OF_TESTS = ROI.square(8, 8, 16)
 BUNDLED = [
     ("SR", "EDSR"),
     ("SR", "SRResNet"),
+    ("SR", "PAN"),
     ("DN", "DnCNN"),
     ("DN", "SRResNet_DN"),
     ("DR", "SRResNet_DR"),

@@ -212,5 +212,8 @@ def test_two_networks_are_compared_draw_by_draw() -> None:
     np.testing.assert_allclose(
         comparison.difference.mean[sure], (strong.certainty.estimates.mean - weak.certainty.estimates.mean)[sure]
     )
+    assert not (itself.first_alone | itself.second_alone).any()
+    used = np.isin(strong.classes, (BlockClass.HELPS, BlockClass.HURTS))
+    assert (comparison.first_alone <= used).all() and not (comparison.first_alone & comparison.second_alone).any()
     low, high = strong.interval(*np.argwhere(strong.classes == BlockClass.HELPS)[0])
     assert 0 < low < high

@@ -25,8 +25,10 @@ from CEM_Demo.faithfulness.figure import draw
 from CEM_Demo.faithfulness.orders import highest_first, nearest_first, random_orders
 from CEM_Demo.faithfulness.randomization import randomize
 from CEM_Demo.faithfulness.record import read_record
-from CEM_Demo.faithfulness.reliability import Reliability, split_half
+from CEM_Demo.faithfulness.relevance_gain import symmetric_gain
+from CEM_Demo.faithfulness.reliability import Reliability, compare_runs, split_half
 from CEM_Demo.faithfulness.sanity import check_exactness
+from CEM_Demo.faithfulness.second_run import read_second_map
 from CEM_Demo.geometry import ROI, Grid, grid_of
 from CEM_Demo.inference.choice import choose_inference
 from CEM_Demo.method import certainty
@@ -36,7 +38,7 @@ from CEM_Demo.method.metric import PSNR, Metric
 from CEM_Demo.method.patch_bank import PatchBank
 from CEM_Demo.report.panels import read_panels
 from CEM_Demo.results.faithfulness import faithfulness_sentence
-from CEM_Demo.results.paths import faithfulness_path, result_paths
+from CEM_Demo.results.paths import result_paths, table_path
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.experiment import Experiment
 from CEM_Demo.run.preparation import prepare
@@ -227,6 +229,20 @@ def test_the_true_map_wins_and_its_negative_loses() -> None:
     assert area_over_random(joint, -effects).high < 0
 
 
+def test_the_symmetric_gain_of_a_map_is_that_of_its_negative_with_the_other_sign() -> None:
+    joint = footprints(0.4)
+    effects = measured_map(joint)
+    best = highest_first(effects, joint.candidates)
+    found, opposite = symmetric_gain(joint, best, DRAWS), symmetric_gain(joint, best[::-1], DRAWS)
+    assert found.gain.low > 0
+    assert opposite.gain.mean == pytest.approx(-found.gain.mean)
+    assert found.direct.points == [1, 4, 8, 16, 20, 23, 24]
+    assert found.direct.effects[-1] == found.reverse.effects[-1]  # all blocks replaced, in whatever order
+    shuffled = [np.random.RandomState(number).permutation(best) for number in range(16)]
+    scores = [symmetric_gain(joint, order, DRAWS).gain.mean for order in shuffled]
+    assert abs(np.mean(scores)) < 2 * np.std(scores, ddof=1) / np.sqrt(len(scores))
+
+
 def test_shuffled_maps_score_nothing() -> None:
     joint = footprints(0.4)
     effects = measured_map(joint).reshape(-1)
@@ -251,6 +267,8 @@ def test_what_an_assessment_says_of_a_known_network() -> None:
     assert result.without_hurting is not None and result.without_hurting.low > 0
     assert result.hurting_deletion.advantage(RANDOM).low > 0
     assert result.insertion.advantage(RANDOM).low > 0
+    assert list(result.symmetric) == [MAP, "nearest"]
+    assert result.symmetric[MAP].gain.low > 0
     eight = [result.deletion.curves[name].at(8) for name in (MAP, "nearest", RANDOM)]
     assert result.sentence == (
         f"faithful: replacing its 8 best blocks costs {eight[0]:.1f} dB, the 8 nearest {eight[1]:.1f}, "
@@ -264,6 +282,7 @@ def test_a_map_that_shows_nothing_is_said_to_show_nothing() -> None:
     joint = footprints(0.4)
     result = assess(joint, np.zeros(joint.experiment.grid.shape), None, Design(2, (2,), 2, 0))
     assert result.deletion is None and result.hurting_deletion is None
+    assert list(result.symmetric) == ["nearest"]
     assert result.sentence.startswith("nothing helps")
     assert len(draw(result, "a network").axes) == 3
 
@@ -313,6 +332,24 @@ def test_halves_of_the_draws_agree_as_far_as_the_draws_do() -> None:
     assert halves(truth) is None
 
 
+def test_two_runs_agree_as_far_as_their_draws_do() -> None:
+    random = np.random.RandomState(0)
+    truth = np.linspace(-1, 1, 30).reshape(5, 6, 1)
+    reached, roi = np.ones((5, 6), dtype=bool), np.zeros((5, 6), dtype=bool)
+    reached[0], roi[1] = False, True
+
+    def run(effects: np.ndarray) -> certainty.Certainty:
+        draws = Draws(-effects + 0.01 * random.randn(5, 6, 10), np.full((5, 6), 10))
+        return certainty.assess(0.0, {"fine": draws}, 0.01, reached, roi)
+
+    same = compare_runs(run(truth), run(truth), {"seed": [0, 1]})
+    assert same.correlation is not None and same.correlation > 0.999
+    assert (same.blocks, same.same_class, same.opposite) == (18, 1.0, 0)
+    turned = compare_runs(run(truth), run(-truth), {"seed": [0, 1]})
+    assert turned.correlation is not None and turned.correlation < -0.999
+    assert (turned.same_class, turned.opposite) == (0.0, 18)
+
+
 def test_a_network_that_forgot_has_another_map_and_is_left_as_it_was() -> None:
     scene = make_scene(Degradation("DN"), photograph(32, 40), "a.png")
 
@@ -324,6 +361,7 @@ def test_a_network_that_forgot_has_another_map_and_is_left_as_it_was() -> None:
     found = randomize(net, prepare, 2)
     assert list(found.similarity) == ["last layer", "last half", "all layers"]
     assert all(value is not None and value < 0.95 for value in found.similarity.values())
+    assert list(found.singly) == ["first", "last"] and found.singly["last"] == found.similarity["last layer"]
     assert found.skip is None  # alone, the skip path carries nothing from outside the ROI
     assert all(torch.equal(before[name], weights) for name, weights in net.state_dict().items())
 
@@ -354,10 +392,10 @@ def test_a_run_is_tested_once_and_its_table_has_a_row_for_each_map(
     ((panel,),) = read_panels(config, ["photo_1.png"], ["Tiny"])
     assert faithfulness_sentence(paths, panel.map.effect_map.effects) == record.result.sentence
     assert faithfulness_sentence(paths, panel.map.effect_map.effects + 1) is None
-    with faithfulness_path(config, ".csv").open() as file:
+    with table_path(config, "Faithfulness", ".csv").open() as file:
         (line,) = csv.DictReader(file)
     assert (line["model"], line["image"], line["verdict"]) == ("Tiny", "photo_1.png", record.result.verdict)
-    assert faithfulness_path(config, ".md").read_text().count("\n") == 3
+    assert table_path(config, "Faithfulness", ".md").read_text().count("\n") == 3
     with monkeypatch.context() as patch:
         patch.setattr(command, "_assess", lambda pair, net: pytest.fail("tested again"))
         assess_maps(config, Extras(lam=True, randomize=True))
@@ -366,6 +404,33 @@ def test_a_run_is_tested_once_and_its_table_has_a_row_for_each_map(
     assert again is not None and again.result.deletion is not None
     assert len(again.result.deletion.curves[MAP].effects[0]) == 3
     compute_effects(prepare(config))  # the keys of the test do not make the effects those of another run
+
+
+def test_a_run_is_compared_with_one_of_another_seed_and_its_own_lam_is_tried(
+    tmp_path: Path, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"test_num": 2, "subset_sizes": [2], "tol": 0.0}
+    config = make_config(tmp_path, settings, **changes, maps=["CEM", "LAM"])
+    other = make_config(tmp_path, settings, **changes, prefix="SEED1", seed=1)
+    for each in (config, other):
+        compute_effects(prepare(each))
+    with pytest.raises(InputError, match="--against: .* has the same draws; name a run of another seed or patch_path"):
+        assess_maps(config, Extras(against=config))
+    monkeypatch.setattr("CEM_Demo.attribution.lam", lambda *_: pytest.fail("computed LAM, which the run has"))
+    assess_maps(config, Extras(lam=True, against=other))
+    record = read_record(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
+    assert record is not None and record.result.second_run is not None
+    assert record.result.second_run.differs == {"seed": [0, 1]}
+    assert record.result.second_run.correlation is not None
+    assert "LAM" in record.result.symmetric
+    with table_path(config, "Faithfulness", ".csv").open() as file:
+        (line,) = csv.DictReader(file)
+    assert line["second run differs in"] == "seed"
+    elsewhere = {**record.provenance, "degraded_sha256": "another"}
+    with pytest.raises(InputError, match="--against: .* is a map of something else: degraded_sha256"):
+        read_second_map(other, "Tiny", "photo_1.png", ROI_OF_TESTS, elsewhere, {})
+    with pytest.raises(InputError, match="--against: that run has no map of Other on photo_1.png"):
+        read_second_map(other, "Other", "photo_1.png", ROI_OF_TESTS, elsewhere, {})
 
 
 def test_results_of_another_config_or_none_are_refused(tmp_path: Path, settings: dict[str, Any]) -> None:

@@ -21,12 +21,15 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
+from CEM_Demo.attribution.pictures import map_colors
 from CEM_Demo.config.schema import Config
 from CEM_Demo.config.settings import Settings
 from CEM_Demo.errors import InputError
 from CEM_Demo.explain import Explanation, compare_figure, explain
-from CEM_Demo.figure.layouts import LAYOUTS, Drawing, draw_figures, window_of_effects
+from CEM_Demo.figure.cells import window_of_effects
+from CEM_Demo.figure.layouts import LAYOUTS, Drawing, draw_figures
 from CEM_Demo.figure.saving import FORMATS, TEX_SYSTEMS, save_figure
+from CEM_Demo.figure.sections import Group
 from CEM_Demo.figure.sheet import drawing_with, text_width, wrap
 from CEM_Demo.figure.style import Style, parse_width
 from CEM_Demo.figure.tables import make_table
@@ -38,6 +41,7 @@ from CEM_Demo.ModelZoo import load_network
 from CEM_Demo.report.colours import COLOUR_BOUND, Scale
 from CEM_Demo.report.differences import paired_difference
 from CEM_Demo.report.panels import Panel, make_map
+from CEM_Demo.results.lam_files import LamNumbers, MissingLam, StoredLam
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
 from CEM_Demo.tasks import Degradation
@@ -125,7 +129,7 @@ def pixel_of(figure: Figure, axes: Axes, place: tuple[int, int], raster: UInt8Im
 
 
 def draw_one(panels: list[Panel], layout: str, style: Style = COLUMN) -> Drawing:
-    return draw_figures([panels], layout, style)[0]
+    return draw_figures([Group("", [panels])], layout, style)[0]
 
 
 def assert_colours(figure: Figure, axes: Axes, values: np.ndarray, scale: Scale, raster: UInt8Image) -> None:
@@ -326,6 +330,69 @@ def test_names_break_where_they_may_and_fit() -> None:
             assert max(map(text_width, lines)) <= 40
 
 
+def make_lam(side: int) -> StoredLam:
+    """A map of side x side input pixels."""
+    values = np.random.RandomState(0).rand(side, side).astype(np.float32)
+    numbers = LamNumbers(diffusion_index=12.34, gini=0.8766, pixels=31.6, width=side, height=side)
+    return StoredLam(values, values, np.ones((8, 8)), numbers)
+
+
+def pictures_of(figure: Figure) -> list[np.ndarray]:
+    return [np.asarray(picture.get_array()) for axes in figure.axes for picture in axes.get_images()]
+
+
+@pytest.mark.parametrize("layout", ["comparison", "zoom", "single"])
+def test_a_local_attribution_map_stands_beside_the_causal_effect_map(tmp_path: Path, layout: str) -> None:
+    effects = np.zeros((8, 8))
+    effects[2, 5] = 1.0
+    lam = make_lam(16)
+    drawing = draw_one([dataclasses.replace(make_panel(effects, "A"), lam=lam)], layout)
+    # The zoom shows pixels 8..48 by 16..56, which are input pixels 2..12 by 4..14.
+    rows, columns = (slice(2, 12), slice(4, 14)) if layout == "zoom" else (slice(16), slice(16))
+    expected = map_colors(lam.map)[rows, columns, :3]
+    assert sum(np.array_equal(picture, expected) for picture in pictures_of(drawing.figure)) == 1
+    written = {text.get_text() for text in drawing.figure.texts}
+    assert {"A", "LAM of A", "DI 12.34", "LAM: attribution over its largest value (without sign)"} <= written
+    assert "Gu and Dong, CVPR 2021" in drawing.caption
+    assert "LAM: DI 12.34 on 16 x 16 pixels (32 pixels involved)." in drawing.caption
+    assert save_figure(drawing.figure, tmp_path / "map", ["pdf"])
+
+
+def test_where_a_model_has_no_local_attribution_map_figure_caption_and_table_say_so() -> None:
+    missing = MissingLam("no gradient passes through the network")
+    panels = [
+        dataclasses.replace(make_panel(ring(seed), name), lam=lam)
+        for seed, name, lam in ((1, "A", make_lam(16)), (2, "B", missing))
+    ]
+    drawing = draw_one(panels, "comparison")
+    assert [text.get_text() for axes in drawing.figure.axes for text in axes.texts].count("no LAM") == 1
+    assert "no LAM: no gradient passes through the network." in drawing.caption
+    rows = list(csv.DictReader(StringIO(make_table([panels], "csv"))))
+    assert [row["LAM DI"] for row in rows] == ["12.34", ""]
+    for kind in ("md", "tex"):
+        assert "LAM DI" in make_table([panels], kind) and "12.34" in make_table([panels], kind)
+        assert "LAM DI" not in make_table([[make_panel(ring(1))]], kind)
+
+
+@pytest.mark.parametrize("layout", ["comparison", "zoom", "difference", "strip"])
+def test_every_group_of_a_figure_has_a_color_bar_of_its_own(layout: str) -> None:
+    weak, strong = ring(1), ring(2)
+    weak[3, 1], strong[3, 1] = 2.5, 7.5
+    groups = [
+        Group(label, [[make_panel(effects, name) for name in "AB"]])
+        for label, effects in (("Denoising", weak), ("Deraining", strong))
+    ]
+    (drawing,) = draw_figures(groups, layout, COLUMN)
+    bars = [axes.get_xlim()[1] for axes in drawing.figure.axes if axes.axison and axes.get_ylim() == (0, 1)]
+    assert bars == pytest.approx([2.5, 7.5])
+    written = [text.get_text() for text in drawing.figure.texts]
+    assert {"+2.50", "+7.50"} <= set(written)
+    assert any("Denoising" in text for text in written) and any("Deraining" in text for text in written)
+    assert "colors end at an effect of 2.50 dB" in drawing.caption
+    assert "colors end at an effect of 7.50 dB" in drawing.caption
+    assert drawing.caption.count("hurt, others do neither") == 1
+
+
 EVIL = r"a_b&c%d#e$f{g}h~i^j\k"
 
 
@@ -390,6 +457,15 @@ def finished(tmp_path: Path, settings: dict[str, Any]) -> Config:
     return config
 
 
+@pytest.fixture
+def finished_twice(finished: Config, tmp_path: Path, settings: dict[str, Any]) -> list[Path]:
+    """The configs of two runs; the second has another noise, and Local Attribution Maps."""
+    (tmp_path / "config.yml").rename(tmp_path / "first.yml")
+    compute_effects(prepare(make_config(tmp_path, settings, prefix="WEAK", sigma=25, maps=["CEM", "LAM"])))
+    (tmp_path / "config.yml").rename(tmp_path / "second.yml")
+    return [tmp_path / "first.yml", tmp_path / "second.yml"]
+
+
 def run_figure(config: Path, *words: str) -> int:
     """Run ``python -m CEM_Demo.figure`` in this process; its exit code."""
     with (
@@ -408,6 +484,31 @@ def test_the_command_writes_figures_captions_and_tables(finished: Config, tmp_pa
     assert run_figure(tmp_path / "config.yml", "--table", "csv") == 0
     (row,) = csv.DictReader(StringIO((tmp_path / "out" / "DN_TEST_table.csv").read_text()))
     assert row["model"] == "Tiny"
+
+
+def test_the_command_joins_runs_and_shows_their_local_attribution_maps(
+    finished_twice: list[Path], tmp_path: Path
+) -> None:
+    first, second = finished_twice
+    words = ["--config", str(second), "--layout", "zoom", "--table", "csv", "--output", str(tmp_path / "figures")]
+    assert run_figure(first, *words) == 0
+    names = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert names == {f"DN_TEST_DN_WEAK_{rest}" for rest in ("zoom.pdf", "zoom.txt", "table.csv")}
+    caption = (tmp_path / "figures" / "DN_TEST_DN_WEAK_zoom.txt").read_text()
+    assert caption.count("Causal effect maps in denoising") == 2 and caption.count("LAM: DI") == 1
+    rows = list(csv.DictReader(StringIO((tmp_path / "figures" / "DN_TEST_DN_WEAK_table.csv").read_text())))
+    assert [bool(row["LAM DI"]) for row in rows] == [False, True]
+
+
+def test_names_that_the_configs_lack_end_in_one_line(
+    finished_twice: list[Path], tmp_path: Path, settings: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = finished_twice
+    assert run_figure(first, "--config", str(second), "--images", "photo_3.png") == 2
+    assert "images: photo_3.png is not in any of the configs; did you mean photo_1.png?" in capsys.readouterr().err
+    second.write_text(second.read_text().replace("photo_1.png", "photo_2.png"))
+    assert run_figure(first, "--config", str(second), "--images", "photo_2.png") == 2
+    assert "images: one of the configs has no photo_2.png; it has photo_1.png" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

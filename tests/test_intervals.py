@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
 
+from CEM_Demo.method.certainty import Certainty
 from CEM_Demo.method.classes import BlockClass, Classes, adjust, classify, p_values, used_by_first_alone
 from CEM_Demo.method.comparison import compare
 from CEM_Demo.method.extremes import balanced_draws, find_rogues, odd_draws, strongest_blocks
@@ -152,12 +153,27 @@ def test_paired_draws_tell_models_apart_that_unpaired_ones_do_not() -> None:
     second = shared + random.normal(0, 0.2, shared.shape)
     second[:10] += 0.3
     tried, everywhere = all_tried(first), np.ones((20, 20), np.bool_)
-    found = compare(first, second, tried, everywhere)
+    alike = classified(first), classified(second)
+    found = compare(first, second, tried, everywhere, alike)
     assert found.differs[10:].all()
     assert found.differs[:10].mean() <= 0.05
     assert (found.difference.high - found.difference.low).max() < 0.3 < 0.5 < np.ptp(shared.mean(axis=-1))
-    assert not compare(first, first, tried, everywhere).differs.any()
-    assert not compare(first, second, tried, ~everywhere).differs.any()
+    assert not compare(first, first, tried, everywhere, alike).differs.any()
+    assert not compare(first, second, tried, ~everywhere, alike).differs.any()
+
+
+def test_models_that_are_alike_are_told_apart_in_at_most_7_percent_of_maps() -> None:
+    random = np.random.default_rng(13)
+    everywhere = np.ones((1, 100), np.bool_)
+    found = []
+    for _ in range(400):
+        truth = random.normal(0, TOL, (1, 100))  # a test of the blocks that the map shows would find more
+        draws = [normal_map(truth, 0.03, 50, random) for _ in range(2)]
+        first, second = (
+            Certainty(one, all_tried(one), None, everywhere, ~everywhere, TOL, None, 0.95, 0.05) for one in draws
+        )
+        found.append(first.compare(second).differs.any())
+    assert np.mean(found) <= 0.07
 
 
 def test_blocks_that_one_model_uses_alone_are_those_certified_for_it_and_idle_for_the_other() -> None:

@@ -307,7 +307,8 @@ def test_own_metrics_that_go_wrong_are_named_before_anything_is_written(
     ("given", "complaint"),
     [
         (["psnr", "sim"], "'sim' is no metric; did you mean ssim?"),
-        (["lpips2"], "is no metric; there are psnr"),
+        (["lpips2"], "'lpips2' is no metric; did you mean lpips?"),
+        (["sharpness"], "is no metric; there are psnr"),
         (["ssim", "ssim"], "ssim is listed more than once"),
         (["my.py:SSIM"], "ssim is built in; call your function something else"),
         (["my.py"], "does not name a class or function"),

@@ -39,7 +39,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_data_is_installed_and_nothing_of_the_user(installed: Path) -> None:
     models = {path.name for path in (installed / "CEM_Demo" / "ModelZoo" / "models").iterdir()}
     assert models == {f"{name}-Demo.{suffix}" for _, name in BUNDLED for suffix in ("json", "pth")}
-    for suffix in ("*.html", "*.npz", "*.py", "demo_*.png"):
+    for suffix in ("*.html", "*.css", "*.js", "*.yml", "*.npz", "*.py", "demo_*.png"):
         wanted = {path.relative_to(ROOT) for path in (ROOT / "CEM_Demo").rglob(suffix)}
         found = {path.relative_to(installed) for path in (installed / "CEM_Demo").rglob(suffix)}
         assert found == {path for path in wanted if path.name != "cut_test_images.py"}

@@ -138,7 +138,7 @@ def test_names_are_escaped(tmp_path: Path, settings: dict[str, Any]) -> None:
     roi, picture = np.zeros((4, 5), dtype=bool), photograph(32, 40)
     shown = make_map(30.0, {"coarse": Draws.of_published(np.full((4, 5, 2), 29.0))}, 0.01, roi)
     panel = Panel(evil, evil, "DN", ROI_OF_TESTS, 8, 30.0, picture, picture, picture, shown)
-    column = Column(panel, (ShownMap("psnr", "dB", 30.0, shown, None),), None, None, None, "")
+    column = Column(panel, (ShownMap("psnr", "dB", 30.0, shown, None),), None, None, None, None, None, "")
     section = Section(evil, ROI_OF_TESTS, [column], [])
     text = render_sections(make_config(tmp_path, settings), [section], "no patches")
     assert "<script>alert" not in text

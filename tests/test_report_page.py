@@ -64,6 +64,12 @@ def panels(compared: Config) -> list[Panel]:
     return read_panels(compared, ["photo_1.png"], MODELS)[0]
 
 
+def test_the_page_says_which_blocks_one_model_uses_alone(path: Path, panels: list[Panel]) -> None:
+    found = panels[0].map.certainty.compare(panels[1].map.certainty)
+    sentence = f"Tiny alone uses {found.first_alone.sum()} blocks, Other alone {found.second_alone.sum()}; in "
+    assert sentence in path.read_text()
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     playwright = pytest.importorskip("playwright.sync_api")

@@ -17,9 +17,11 @@ from CEM_Demo.method.extremes import balanced_draws
 from CEM_Demo.method.replay import Population, error_at_passes, passes_at_error, replay_rules
 from CEM_Demo.method.screening import audit_groups, live_blocks, predict_deviation, revive
 from CEM_Demo.method.stratified_draws import LEVELS, DrawnPatches, StratifiedSequence, color_order, make_sequence
-from CEM_Demo.run.sampling_benchmark import main
+from CEM_Demo.run import record_draws
+from CEM_Demo.run.sampling_benchmark import main, read_population
 
 BANK = Path(__file__).parents[1] / "CEM_Demo" / "patches" / "patches.npz"
+PHOTOGRAPH = Path(__file__).parents[1] / "CEM_Demo" / "test_images" / "Test1" / "demo_2.png"
 TOL = 0.01
 seeds = st.integers(0, 2**32 - 1)
 
@@ -295,6 +297,20 @@ def test_benchmark_prints_both_rules(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert main([str(save_population(tmp_path / "map.npz")), "--repetitions", "2"]) == 0
     printed = capsys.readouterr().out
     assert "| published |" in printed and "| default |" in printed and "fewer passes, whole image" in printed
+
+
+def test_what_is_recorded_of_a_network_is_what_the_benchmark_replays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "map.npz"
+    words = ["--task", "DN", "--model", "DnCNN@Demo", "--image", str(PHOTOGRAPH), "--crop", "8", "16", "48"]
+    assert record_draws.main([*words, "--patches", "3", "--out", str(path)]) == 0
+    population = read_population(path)
+    assert population.effects.shape == (6, 6, 3) and population.roi.sum() == 16
+    assert population.predicted is not None and np.isfinite(population.predicted).all()
+    assert len(np.unique(population.effects[~population.roi])) > 40
+    assert main([str(path), "--repetitions", "1"]) == 0
+    assert "3 patches" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

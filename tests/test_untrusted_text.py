@@ -286,6 +286,8 @@ def a_page(text: str, with_lam: bool = True) -> str:
         manifest,
         ShownLam(png_bytes(PHOTOGRAPH), (text,), np.ones((2, 2))) if with_lam else None,
         text if with_lam else None,
+        filters=text if with_lam else None,
+        paths=(text, png_bytes(PHOTOGRAPH)) if with_lam else None,
         note=text if with_lam else "",
     )
     with tempfile.TemporaryDirectory() as folder:

@@ -212,7 +212,7 @@ ENTRIES = [
     one_task("SAN", "SR", SAN, papers.SAN, "SAN_BI4X.pt", takes_channels=True, size=SizeRequirement(minimum=4)),
     one_task("RNAN", "SR", RNAN, papers.RNAN, "RNAN_SR_F64G10P48BIX4.pt", takes_channels=True, size=EVEN),
     one_task("CSNLN", "SR", CSNLN, papers.CSNLN, "CSNLN_x4.pt", scale=4, takes_channels=True, size=EVEN),
-    one_task("PAN", "SR", PAN, papers.PAN, "PANx4_DF2K.pth", scale=4, reach=36),
+    Entry("PAN", ("SR",), PAN, papers.PAN, base("PANx4_DF2K.pth", "PAN"), scale=4, reach=36),
     one_task("RFDN", "SR", RFDN, papers.RFDN, "RFDN_AIM.pth", scale=4, size=SizeRequirement(minimum=15), reach=128),
     rrdbnet("RRDBNet", papers.ESRGAN, "RealESRGAN_x4plus.pth"),
     rrdbnet("RealESRGAN", papers.REALESRGAN, "RealESRGAN_x4plus.pth"),

@@ -14,7 +14,7 @@ from CEM_Demo.config.plain_yaml import FRACTION, WHOLE_NUMBER
 from CEM_Demo.config.safe_names import LONGEST_NAME
 
 # What pydantic calls the alternatives of a key that takes values of several types.
-UNION_TAGS = {"list", "mapping", "str", "dict[str,any]", "literal[0,1]", "bool"}
+UNION_TAGS = {"list", "mapping", "automatic", "str", "dict[str,any]", "literal[0,1]", "bool"}
 
 
 def first_complaint(error: ValidationError, model: type[BaseModel]) -> str:

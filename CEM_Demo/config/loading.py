@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,20 +12,26 @@ import yaml
 from pydantic import ValidationError
 
 from CEM_Demo.config.complaints import first_complaint
+from CEM_Demo.config.image_patterns import list_images
 from CEM_Demo.config.plain_yaml import PlainLoader
-from CEM_Demo.config.schema import Config
-from CEM_Demo.errors import InputError
+from CEM_Demo.config.schema import AutomaticBoxes, Config
+from CEM_Demo.errors import InputError, naming
+from CEM_Demo.geometry import ROI
 
 
 def load_config(
-    path: Path, overrides: Iterable[str] = (), scale_of_pairs: Callable[[Config], int] | None = None
+    path: Path,
+    overrides: Iterable[str] = (),
+    scale_of_pairs: Callable[[Config], int] | None = None,
+    choose_rois: Callable[[Config], Mapping[str, Sequence[ROI]]] | None = None,
 ) -> Config:
-    """Read and check a YAML file.
+    """Read and check a YAML file; patterns in ``Imagelist`` become the names of the images that there are.
 
     Args:
         path: the YAML file.
         overrides: ``key=value`` words that replace values of the file; their values are YAML.
         scale_of_pairs: finds the scale of the images when task PAIR leaves out ``sr``; with None the key is required.
+        choose_rois: chooses the ROIs of each image when ``rois`` is ``{auto: N}``; with None they are left open.
 
     Raises:
         InputError: names the file and the key, what is wrong with it, and the nearest fix.
@@ -39,9 +46,17 @@ def load_config(
         except yaml.YAMLError as error:
             reason = getattr(error, "problem", None) or "it holds a character that text cannot hold"
             raise InputError(f"--set {key}: {reprlib.repr(text)} is not a YAML value: {reason}") from error
+    if "Imagelist" in values:
+        with naming(str(path)):
+            values["Imagelist"] = list_images(values["Imagelist"], values.get("TextImg_path"))
     if scale_of_pairs and values.get("task") == "PAIR" and "sr" not in values:
         values["sr"] = scale_of_pairs(_validated({**values, "sr": 1}, path))
-    return _validated(values, path)
+    config = _validated(values, path)
+    if choose_rois and isinstance(config.rois, AutomaticBoxes):
+        with naming(str(path)):
+            boxes = {image: [asdict(roi) for roi in rois] for image, rois in choose_rois(config).items()}
+        return _validated({**values, "ROI_size": None, "rois": boxes}, path)
+    return config
 
 
 def _validated(values: dict[str, Any], path: Path) -> Config:

@@ -22,17 +22,26 @@ from CEM_Demo.config.safe_names import safe_file_name, safe_name
 from CEM_Demo.config.settings import (
     AllowRandom,
     BatchSize,
+    ChangeAsked,
     CoarseDraws,
     Confidence,
     Device,
+    EditAsked,
     FalseDiscoveryRate,
+    FilterDraws,
+    FilterLayers,
+    FilterReplacements,
     FineDraws,
     InferenceKind,
     InterventionForm,
     MetricNames,
+    MostBlocks,
+    MostLevels,
     NotNegative,
+    PathsKind,
     Positive,
     Precision,
+    QuantifierAsked,
     RoiBlocks,
     SamplingKind,
     Seed,
@@ -56,10 +65,27 @@ class ConfigBox(BaseModel):
     height: Positive
 
 
+class AutomaticBoxes(BaseModel):
+    """Boxes that are chosen in every image when the config is read: at most ``auto`` of them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    auto: Annotated[int, Field(gt=0, le=100)]
+
+
+def _form_of_boxes(value: Any) -> str:
+    """Say which form of ``rois`` is meant; an image called ``auto`` has a list of boxes."""
+    if isinstance(value, AutomaticBoxes) or (isinstance(value, dict) and not isinstance(value.get("auto", []), list)):
+        return "automatic"
+    return "mapping" if isinstance(value, dict) else "list"
+
+
 # The tag keeps pydantic's complaints to the form that was meant.
 ConfigBoxes = Annotated[
-    Annotated[list[ConfigBox], Tag("list")] | Annotated[dict[str, list[ConfigBox]], Tag("mapping")],
-    Discriminator(lambda value: "mapping" if isinstance(value, dict) else "list"),
+    Annotated[list[ConfigBox], Tag("list")]
+    | Annotated[dict[str, list[ConfigBox]], Tag("mapping")]
+    | Annotated[AutomaticBoxes, Tag("automatic")],
+    Discriminator(_form_of_boxes),
 ]
 
 
@@ -99,7 +125,9 @@ class Config(BaseModel):
         default=None,
         description="PAIR: FILE.py:FUNCTION that degrades each patch (default: patches are pasted as they are)",
     )
-    Imagelist: list[str] = Field(min_length=1, description="file names of the test images")
+    Imagelist: list[str] = Field(
+        min_length=1, description="file names of the test images, patterns such as street_*.png, or all"
+    )
     patch_path: str = Field(description="bank of patches: a folder of PNG files or a packed .npz")
     prefix: str = Field(description="name of the run, part of the names of its results")
     w: NotNegative | None = Field(default=None, description="column of the ROI's left edge, in full-resolution pixels")
@@ -108,7 +136,7 @@ class Config(BaseModel):
     rois: ConfigBoxes | None = Field(
         default=None,
         description="instead of w, h, ROI_size: a list of boxes {left, top, width, height} for all images, "
-        "or such a list for each image",
+        "such a list for each image, or {auto: N} for at most N of side ROI_size (default 32) with structure",
     )
     mask_block_size: Positive = Field(description="side of a block, in full-resolution pixels; a multiple of sr")
     coarse_num: CoarseDraws
@@ -126,10 +154,24 @@ class Config(BaseModel):
     roi_blocks: RoiBlocks = 0
     intervention: InterventionForm = "natural"
     metrics: MetricNames = [FIRST]
+    paths: PathsKind = 0
     confidence: Confidence = 0.95
     fdr: FalseDiscoveryRate = 0.05
     test_num: TestDraws = 8
     subset_sizes: SubsetSizes = [2, 4, 8, 16]
+    change_db: ChangeAsked = -1.0
+    edit: EditAsked = "natural"
+    quantifier: QuantifierAsked = "mean"
+    max_blocks: MostBlocks = 64
+    epsilon: MostLevels = 8
+    filter_layers: FilterLayers = ["all"]
+    filter_replacement: FilterReplacements = ["mean"]
+    filter_draws: FilterDraws = 16
+    filter_images: str | None = Field(
+        default=None,
+        description="filters: folder of donors, at least 16 photographs; of PAIR, degraded inputs "
+        "(default: the other images of the test image's folder)",
+    )
     maps: list[Literal["CEM", "LAM"]] = Field(
         default=["CEM"], description="[CEM], or [CEM, LAM] to compute Local Attribution Maps beside it (default [CEM])"
     )
@@ -154,7 +196,7 @@ class Config(BaseModel):
     def _safe_prefix(cls, value: str) -> str:
         return safe_name(value)
 
-    @field_validator("TextImg_path", "input_path", "degradation", "patch_path", "output_dir")
+    @field_validator("TextImg_path", "input_path", "degradation", "patch_path", "output_dir", "filter_images")
     @classmethod
     def _possible_path(cls, value: str | None) -> str | None:
         if value and "\0" in value:
@@ -208,6 +250,10 @@ class Config(BaseModel):
             raise ValueError(f"mask_block_size {self.mask_block_size} is not a multiple of sr {self.sr}; try {below}")
         if self.intervention_source.kind == "clean" and (self.task == "SR" or self.sr != 1):
             raise ValueError(CLEAN_NEEDS)
+        if self.edit == "clean" and (self.task == "SR" or self.sr != 1):
+            raise ValueError(f"edit: {CLEAN_NEEDS}")
+        if not self.change_db:
+            raise ValueError("change_db: 0 dB asks for no change; give a loss as in -1 or a gain as in 0.3")
         self._check_rois()
         labels = list(self.models)
         strangers = [name for name in self.batch_size_dict if name not in labels]
@@ -229,9 +275,12 @@ class Config(BaseModel):
             if missing:
                 raise ValueError(f"the key {missing} is missing ({Config.model_fields[missing].description}), or rois")
             return
-        given = [key for key, value in square.items() if value is not None]
+        automatic = isinstance(self.rois, AutomaticBoxes)
+        given = [key for key, value in square.items() if value is not None and not (automatic and key == "ROI_size")]
         if given:
             raise ValueError(f"rois takes the place of {', '.join(given)}; remove one or the other")
+        if automatic:
+            return  # there are no boxes yet
         if isinstance(self.rois, dict) and set(self.rois) != set(self.Imagelist):
             image = min(set(self.rois) ^ set(self.Imagelist))
             raise ValueError(f"rois: {image} is in {'rois' if image in self.rois else 'Imagelist'} only")
@@ -243,9 +292,10 @@ class Config(BaseModel):
                 raise ValueError(f"rois: {image} has the same box twice")
 
     def rois_of(self, image: str) -> list[ROI]:
-        """Give the regions of interest of an image."""
+        """Give the regions of interest of an image; where they are to be chosen, this was done."""
         if self.rois is None:
             return [ROI.square(self.w or 0, self.h or 0, self.ROI_size or 0)]
+        assert not isinstance(self.rois, AutomaticBoxes)
         boxes = self.rois.get(image, []) if isinstance(self.rois, dict) else self.rois
         return [ROI(box.left, box.top, box.width, box.height) for box in boxes]
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, InstanceOf, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, InstanceOf, ValidationError
 
 from CEM_Demo.config.complaints import first_complaint
 from CEM_Demo.config.intervention_sources import InterventionSource, parse_intervention
 from CEM_Demo.config.metric_sources import MetricSource, parse_metrics
+from CEM_Demo.config.model_sources import CHECKPOINT_SUFFIXES
 from CEM_Demo.device import DEVICES, check_device_name
 from CEM_Demo.errors import InputError
 from CEM_Demo.method.patch_bank import PatchBank
+
+# What may stand in the place of a filter's output, beside what the filter of a checkpoint gives.
+REPLACEMENTS = ("mean", "resample", "zero")
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -55,6 +60,44 @@ SubsetSizes = Annotated[
 ]
 
 
+def _as_list(given: Any) -> Any:
+    return [given] if isinstance(given, str) else given
+
+
+FilterLayers = Annotated[
+    list[str],
+    Field(min_length=1, description="filters: names of layers, in which * stands for anything (default all)"),
+    BeforeValidator(_as_list),
+]
+
+
+def _known_replacements(given: list[str]) -> list[str]:
+    """Take files for checkpoints; raise ValueError for anything else that is no replacement, or is there twice."""
+    words = [name for name in given if Path(name).suffix.lower() not in CHECKPOINT_SUFFIXES]
+    strangers = [word for word in words if word not in REPLACEMENTS]
+    if strangers:
+        known = ", ".join(REPLACEMENTS)
+        raise ValueError(f"{strangers[0]!r} is not one of {known}, and no file ending in .pth, .pt or .safetensors")
+    if len(given) - len(words) > 1 or len(set(given)) < len(given):
+        raise ValueError(f"[{', '.join(given)}] names a replacement twice, or two checkpoints; name each once")
+    return given
+
+
+FilterReplacements = Annotated[
+    list[str],
+    Field(
+        min_length=1,
+        description="filters: what stands in a filter's place, some of mean, resample, zero, or a checkpoint of the "
+        "same architecture; the first ranks the filters (default mean)",
+    ),
+    AfterValidator(_known_replacements),
+    BeforeValidator(_as_list),
+]
+FilterDraws = Annotated[
+    int, Field(gt=0, le=10_000, description="filters: donors that mean and resample draw (default 16)")
+]
+
+
 SamplingKind = Annotated[
     Literal["published", "adaptive"],
     Field(
@@ -87,17 +130,17 @@ InterventionForm = Annotated[
 ]
 
 
-def _known_metrics(given: list[str]) -> list[str]:
+def _known_metrics(given: list[str | dict[str, Any]]) -> list[str | dict[str, Any]]:
     parse_metrics(given)
     return given
 
 
 MetricNames = Annotated[
-    list[str],
+    list[str | dict[str, Any]],
     AfterValidator(_known_metrics),
     Field(
-        description="what measures the ROI: psnr, and beside it psnr_unrounded, psnr_y, ssim, mae or "
-        "my_metric.py:FUNCTION (default [psnr], which comes first and decides the draws in any case)"
+        description="what measures the ROI: psnr, and beside it psnr_unrounded, psnr_y, ssim, mae, lpips, pyiqa:NAME "
+        "or my_metric.py:FUNCTION (default [psnr], which comes first and decides the draws in any case)"
     ),
 ]
 
@@ -107,6 +150,45 @@ Confidence = Annotated[
 FalseDiscoveryRate = Annotated[
     float,
     Field(gt=0, lt=1, description="expected share of false ones among the certified blocks (default 0.05)"),
+]
+PathsKind = Annotated[
+    Literal[0, 1] | bool,
+    Field(
+        description="1 measures each draw a second time with all frozen that the network gathers over the image, which "
+        "tells what travels through its global operators (default 0)"
+    ),
+]
+
+
+ChangeAsked = Annotated[
+    float,
+    Field(
+        allow_inf_nan=False,
+        description="counterfactual: dB that the ROI must lose (negative) or gain (positive) (default -1)",
+    ),
+]
+EditKind = Literal["natural", "clean", "continuous"]
+EditAsked = Annotated[
+    EditKind,
+    Field(
+        description="counterfactual: natural patches, the clean block (DN, DR), or a continuous change of the pixels "
+        "(default natural)"
+    ),
+]
+Quantifier = Literal["mean", "witness"]
+QuantifierAsked = Annotated[
+    Quantifier,
+    Field(
+        description="counterfactual: on average over patches, or for one patch in each block, which is a witness "
+        "(default mean)"
+    ),
+]
+MostBlocks = Annotated[
+    Positive, Field(description="counterfactual: how many blocks may be edited at most (default 64)")
+]
+MostLevels = Annotated[
+    int,
+    Field(gt=0, le=255, description="counterfactual: levels that a continuous change may move a value (default 8)"),
 ]
 
 
@@ -149,6 +231,7 @@ class Settings(BaseModel):
         roi_blocks: whether adaptive draws are made on the ROI's own blocks too.
         intervention: what stands in a block's place, as the config's key names it.
         metrics: what measures the ROI; PSNR does in any case, and decides the draws.
+        paths: whether each draw is measured a second time, with all frozen that the network gathers over the image.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -168,6 +251,7 @@ class Settings(BaseModel):
     roi_blocks: RoiBlocks = 0
     intervention: InterventionForm = "natural"
     metrics: MetricNames = ["psnr"]
+    paths: PathsKind = 0
 
     @property
     def intervention_source(self) -> InterventionSource:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 
-from CEM_Demo.command_line import make_parser, run_script
+from CEM_Demo.command_line import make_parser, read_config, run_script
 from CEM_Demo.config.schema import Config
 from CEM_Demo.faithfulness.command import Extras, assess_maps
 
@@ -21,8 +22,16 @@ def main() -> int:
         "--randomize", action="store_true", help="compare the map with those of networks with new weights as well"
     )
 
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="FILE",
+        help="config of another finished run, of another seed or bank, whose maps these are compared with as well",
+    )
+
     def work(config: Config, arguments: argparse.Namespace) -> None:
-        assess_maps(config, Extras(arguments.lam, arguments.randomize))
+        against = read_config(arguments.against) if arguments.against else None
+        assess_maps(config, Extras(arguments.lam, arguments.randomize, against))
 
     return run_script(parser, work)
 

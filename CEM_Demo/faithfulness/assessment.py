@@ -14,7 +14,8 @@ from CEM_Demo.faithfulness.curves import GREEDY, MAP, NEAREST, RANDOM, Family, I
 from CEM_Demo.faithfulness.experiment import JointExperiment
 from CEM_Demo.faithfulness.orders import greedy, highest_first, nearest_first, random_orders
 from CEM_Demo.faithfulness.randomization import Randomization
-from CEM_Demo.faithfulness.reliability import Reliability
+from CEM_Demo.faithfulness.relevance_gain import SymmetricGain, symmetric_gains
+from CEM_Demo.faithfulness.reliability import Reliability, SecondRun
 from CEM_Demo.faithfulness.sanity import Sanity, check_exactness
 
 BLOCKS_IN_SENTENCE = 8
@@ -52,8 +53,11 @@ class Faithfulness(BaseModel):
         all_replaced: dB that the ROI loses then.
         without_hurting: dB that the ROI gains where the hurting blocks alone are replaced, which is where the
             insertion ends that puts back all others; None where there are none.
+        symmetric: the symmetric relevance gain of the map's order of all candidates, and of each baseline that is one
+            order; the map has none where it is zero everywhere.
         additivity: over random sets of blocks that the map shows, size by size.
         reliability: of the map's own draws; None where they do not tell.
+        second_run: how the map agrees with that of another run; None where none was named.
         sanity: what must be zero.
         randomization: how much of the map is left in networks that forgot; None where that was not asked for.
     """
@@ -70,8 +74,10 @@ class Faithfulness(BaseModel):
     insertion: Family | None
     all_replaced: Interval
     without_hurting: Interval | None
+    symmetric: dict[str, SymmetricGain]
     additivity: list[Additivity]
     reliability: Reliability | None
+    second_run: SecondRun | None = None
     sanity: Sanity
     randomization: Randomization | None = None
 
@@ -152,6 +158,7 @@ def assess(
         insertion=insertion,
         all_replaced=_all_replaced(joint, draws),
         without_hurting=interval_of(-np.array(hurting.curves[MAP].effects[-1])) if hurting else None,
+        symmetric=symmetric_gains(joint, {**({MAP: [ranked]} if scores.any() else {}), **baselines}, draws),
         additivity=paired_additivity(joint, ranked[scores != 0], design.subset_sizes, draws),
         reliability=reliability,
         sanity=check_exactness(joint),

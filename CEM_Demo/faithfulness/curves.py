@@ -73,13 +73,22 @@ class Family(BaseModel):
 
         All curves begin at the same value, without any block of the order.
         """
-        own, other = self.curves[MAP], self.curves[name]
-        points = np.array([0, *other.points])
-        shared = [own.points.index(point) for point in other.points]
-        gap = self.sign * (np.array(own.effects)[shared] - np.array(other.effects))
-        heights = np.concatenate([np.zeros((1, gap.shape[1])), gap])
-        areas = ((heights[1:] + heights[:-1]) / 2 * np.diff(points)[:, None]).sum(axis=0) / points[-1]
-        return interval_of(areas)
+        return area_between(self.curves[MAP], self.curves[name], self.sign)
+
+
+def area_between(upper: Curve, lower: Curve, sign: int = 1) -> Interval:
+    """The area between two curves that begin alike, over the number of blocks, dB; ``lower`` has no other points.
+
+    Args:
+        upper, lower: what the ROI loses along two orders.
+        sign: 1 where the area counts as positive if ``upper`` lies above, -1 where below.
+    """
+    points = np.array([0, *lower.points])
+    shared = [upper.points.index(point) for point in lower.points]
+    gap = sign * (np.array(upper.effects)[shared] - np.array(lower.effects))
+    heights = np.concatenate([np.zeros((1, gap.shape[1])), gap])
+    areas = ((heights[1:] + heights[:-1]) / 2 * np.diff(points)[:, None]).sum(axis=0) / points[-1]
+    return interval_of(areas)
 
 
 def interval_of(draws: NDArray[np.float64]) -> Interval:

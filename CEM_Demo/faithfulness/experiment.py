@@ -65,7 +65,7 @@ class JointExperiment:
 
         Args:
             sets: N x blocks bool, the blocks that each intervention replaces; in an empty set, none.
-            draws: N int64, numbers of the draws.
+            draws: N int64, numbers of the draws; or N x blocks int64, where each block has a draw of its own.
 
         Returns:
             N float64, dB: origin minus intervened PSNR.
@@ -112,9 +112,13 @@ class JointExperiment:
         return int(max(1, min(self.batch_size, BATCH_BYTES // (3 * (bottom - top) * (right - left)))))
 
     def _effects_at_once(self, sets: NDArray[np.bool_], draws: NDArray[np.int64]) -> NDArray[np.float64]:
+        return self.origin - self.experiment.measure_pasted(self.joined(sets, draws))[0]
+
+    def joined(self, sets: NDArray[np.bool_], draws: NDArray[np.int64]) -> Pasted:
+        """Give what stands where N sets of blocks are replaced, none of them empty; see :meth:`effects`."""
         members, blocks = np.nonzero(sets)
-        pasted = join(self.single(blocks, draws[members]), members, self.experiment.scene.degraded)
-        return self.origin - self.experiment.measure_pasted(pasted)[0]
+        numbers = draws[members] if draws.ndim == 1 else draws[members, blocks]
+        return join(self.single(blocks, numbers), members, self.experiment.scene.degraded)
 
 
 def make_joint_experiment(

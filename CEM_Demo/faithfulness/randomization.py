@@ -15,6 +15,8 @@ from CEM_Demo.faithfulness.additivity import growth
 from CEM_Demo.faithfulness.experiment import JointExperiment
 from CEM_Demo.faithfulness.reliability import rank_correlation
 
+SINGLE_LAYERS = 5
+
 
 class Randomization(BaseModel):
     """How much of a map is left in networks that forgot (Adebayo et al. 2018).
@@ -24,13 +26,17 @@ class Randomization(BaseModel):
     everywhere.
 
     Attributes:
-        similarity: Spearman's rank correlation with the network's own map, by what was initialized anew.
-        skip: the same where the last layer gives zero: what the network's global skip path does alone.
+        similarity: Spearman's rank correlation with the network's own map, by what was initialized anew, from the
+            output backwards.
+        singly: the same where one layer alone was, by the layer's name, from the input to the output.
+        skip: the same where the last layer gives zero: what the network's global skip path does alone. The level that
+            the others are to be held against.
     """
 
     model_config = ConfigDict(frozen=True)
 
     similarity: dict[str, float | None]
+    singly: dict[str, float | None]
     skip: float | None
 
 
@@ -45,29 +51,38 @@ def randomize(
         draws: of each block and network.
         seed: of the new weights.
     """
-    own = _map_of(prepare(net), draws)
-    count = len(_layers(net))
-    depths = {"last layer": 1, "last half": (count + 1) // 2, "all layers": count} if count else {}
+    own, names = _map_of(prepare(net), draws), list(_layers(net))
+    if not names:
+        return Randomization(similarity={}, singly={}, skip=None)
 
-    def similarity(forget: Callable[[nn.Module], None], depth: int) -> float | None:
+    def similarity(forget: Callable[[nn.Module], None], forgotten: list[str]) -> float | None:
         other = copy.deepcopy(net)
-        for layer in _layers(other)[count - depth :]:
-            forget(layer)
+        layers = _layers(other)
+        for name in forgotten:
+            forget(layers[name])
         return rank_correlation(own, _map_of(prepare(other), draws))
 
+    spread = np.unique(np.linspace(0, len(names) - 1, SINGLE_LAYERS).round().astype(int))
+    cascade = {"last half": names[len(names) // 2 :], "all layers": names}
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        anew = {name: similarity(_initialize, depth) for name, depth in depths.items()}
-    return Randomization(similarity=anew, skip=similarity(_silence, 1) if count else None)
+        # A network that was itself initialized from a small seed must not get its own weights back.
+        torch.manual_seed(int(np.random.SeedSequence([seed]).generate_state(1)[0]))
+        singly = {names[place]: similarity(_initialize, [names[place]]) for place in spread}
+        deeper = {depth: similarity(_initialize, forgotten) for depth, forgotten in cascade.items()}
+    return Randomization(
+        similarity={"last layer": singly[names[-1]], **deeper},
+        singly=singly,
+        skip=similarity(_silence, names[-1:]),
+    )
 
 
-def _layers(net: nn.Module) -> list[nn.Module]:
-    """The layers with weights of their own, in the order of their definition, which is that of the data by custom."""
-    return [
-        layer
-        for layer in net.modules()
+def _layers(net: nn.Module) -> dict[str, nn.Module]:
+    """The layers with weights of their own by name, in the order of their definition: by custom, that of the data."""
+    return {
+        name: layer
+        for name, layer in net.named_modules()
         if hasattr(layer, "reset_parameters") and next(layer.parameters(), None) is not None
-    ]
+    }
 
 
 def _initialize(layer: nn.Module) -> None:

@@ -1,6 +1,8 @@
-"""Would the map come out the same from other draws? One half of its draws against the other."""
+"""Would the map come out the same from other draws? Its own halves, or another run, against each other."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.stats import spearmanr
 
 from CEM_Demo.method.certainty import Certainty
+from CEM_Demo.method.classes import BlockClass
 from CEM_Demo.method.extremes import balanced_draws, odd_draws
 from CEM_Demo.method.intervals import estimate
 
@@ -27,6 +30,43 @@ class Reliability(BaseModel):
     halves: float
     whole: float | None
     blocks: int
+
+
+class SecondRun(BaseModel):
+    """How a map agrees with that of another run of the same model on the same ROI.
+
+    Attributes:
+        differs: what decides the draws and is not the same, by its key: of this run, of the other.
+        correlation: Spearman's rank correlation of the two maps before the tolerance, -1..1, over the blocks that have
+            fine or adaptive draws in both; None below three of them.
+        blocks: how many these are.
+        same_class: share of the blocks outside the ROI, and in its reach, that both runs put into the same class, 0..1;
+            None where there are no such blocks.
+        opposite: how many blocks one run certifies to help and the other to hurt.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    differs: dict[str, list[Any]]
+    correlation: float | None
+    blocks: int
+    same_class: float | None
+    opposite: int
+
+
+def compare_runs(first: Certainty, second: Certainty, differs: dict[str, list[Any]]) -> SecondRun:
+    """Compare the maps of two runs on the same blocks; see :class:`SecondRun`."""
+    shared = first.tested & second.tested
+    maps = [one.estimates.mean[shared] for one in (first, second)]
+    outside = first.reached & second.reached & ~first.roi
+    codes = [one.classes.codes[outside].astype(int) for one in (first, second)]
+    return SecondRun(
+        differs=differs,
+        correlation=rank_correlation(*maps),
+        blocks=int(shared.sum()),
+        same_class=float(np.mean(codes[0] == codes[1])) if outside.any() else None,
+        opposite=int((codes[0] * codes[1] == BlockClass.HELPS * BlockClass.HURTS).sum()),
+    )
 
 
 def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:

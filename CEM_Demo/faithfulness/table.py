@@ -1,18 +1,18 @@
-"""One row for each map: what the tests gave, as Markdown or CSV."""
+"""The row of one map in the table: what the tests gave."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
-from io import StringIO
+from collections.abc import Sequence
 
 from CEM_Demo.faithfulness.additivity import Additivity
 from CEM_Demo.faithfulness.assessment import BLOCKS_IN_SENTENCE, Faithfulness, blocks_shown
 from CEM_Demo.faithfulness.curves import GREEDY, MAP, NEAREST, RANDOM, Family
+from CEM_Demo.faithfulness.randomization import Randomization
+from CEM_Demo.faithfulness.reliability import SecondRun
+from CEM_Demo.report.row_tables import NONE
 
 ADDITIVITY_SIZE = 8  # of the row; the JSON has all sizes
 SHOWN = (MAP, NEAREST, RANDOM, GREEDY)
-NONE = "-"
 
 
 def row(result: Faithfulness) -> dict[str, str]:
@@ -23,10 +23,14 @@ def row(result: Faithfulness) -> dict[str, str]:
         **_deletion(result),
         "area over nearest": _advantage(result.deletion, NEAREST),
         "area over random": _advantage(result.deletion, RANDOM),
+        "SRG": _gain(result, MAP),
+        "SRG of nearest": _gain(result, NEAREST),
         "insertion: over nearest": _advantage(result.insertion, NEAREST),
         "gain without what hurts": NONE if result.without_hurting is None else str(result.without_hurting),
         **_additivity(result.additivity),
-        "reliability": NONE if result.reliability is None else f"{result.reliability.halves:.2f}",
+        "reliability": _ratio(result.reliability.halves if result.reliability else None),
+        **_second_run(result.second_run),
+        **_randomization(result.randomization),
         "verdict": result.verdict,
     }
 
@@ -46,6 +50,32 @@ def _advantage(family: Family | None, name: str) -> str:
     return NONE if family is None else str(family.advantage(name))
 
 
+def _gain(result: Faithfulness, name: str) -> str:
+    return str(result.symmetric[name].gain) if name in result.symmetric else NONE
+
+
+def _second_run(found: SecondRun | None) -> dict[str, str]:
+    if found is None:
+        return {}
+    return {
+        "second run differs in": ", ".join(key.removesuffix("_sha256") for key in found.differs),
+        "second run: rank correlation": _ratio(found.correlation),
+        "second run: same class": _ratio(found.same_class),
+    }
+
+
+def _randomization(found: Randomization | None) -> dict[str, str]:
+    if found is None:
+        return {}
+    alone = {f"{name} alone": value for name, value in found.singly.items()}
+    of_what = {**found.similarity, **alone, "skip path alone": found.skip}
+    return {"new weights": ", ".join(f"{name} {_ratio(value)}" for name, value in of_what.items())}
+
+
+def _ratio(value: float | None) -> str:
+    return NONE if value is None else f"{value:.2f}"
+
+
 def _additivity(found: Sequence[Additivity]) -> dict[str, str]:
     chosen = next((one for one in found if one.size == ADDITIVITY_SIZE), found[-1] if found else None)
     fewer = f" ({chosen.size})" if chosen and chosen.size != ADDITIVITY_SIZE else ""
@@ -56,23 +86,3 @@ def _additivity(found: Sequence[Additivity]) -> dict[str, str]:
         "infidelity (dB)": chosen.decibels.infidelity if chosen else None,
     }
     return {name: NONE if number is None else f"{number:.3f}{fewer}" for name, number in numbers.items()}
-
-
-def markdown(rows: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
-    """The rows of models and images as a Markdown table."""
-    lines = _lines(rows)
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
-
-
-def comma_separated(rows: Mapping[tuple[str, str], Mapping[str, str]]) -> str:
-    """The rows of models and images as CSV."""
-    text = StringIO()
-    csv.writer(text, lineterminator="\n").writerows(_lines(rows))
-    return text.getvalue()
-
-
-def _lines(rows: Mapping[tuple[str, str], Mapping[str, str]]) -> list[list[str]]:
-    headers = list(dict.fromkeys(header for cells in rows.values() for header in cells))
-    body = [[*names, *(cells.get(header, NONE) for header in headers)] for names, cells in rows.items()]
-    return [["model", "image", *headers], *body]

@@ -1,8 +1,6 @@
-"""The parts of a figure: photographs, maps of vector blocks, the color bar, pies."""
+"""The parts of a figure: photographs, maps of vector blocks, Local Attribution Maps, pies."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,21 +8,20 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from CEM_Demo.figure.sheet import Sheet
-from CEM_Demo.figure.style import FONT_SIZE
+from CEM_Demo.attribution.pictures import map_colors
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.report.colours import Scale
 from CEM_Demo.report.panels import Panel
+from CEM_Demo.results.lam_files import StoredLam
 
 FRAME = "#00b140"  # of the ROI: green that also shows on white paper
 FRAME_WIDTH = 1.0  # points
 OVERLAP = 1.0  # points
 BACKDROP_WEIGHT = 0.1
-BAR_STEPS = 256
-BAR_LABEL = "Effect on the PSNR of the ROI (dB)"
 NEITHER = "#d9d9d9"
 INK = "#202020"
+EDGE = "#c0c0c0"  # around what is white on white paper
 
 
 def draw_photograph(axes: Axes, image: UInt8Image, window: ROI, extent: ROI) -> None:
@@ -71,6 +68,25 @@ def draw_map(axes: Axes, panel: Panel, values: NDArray[np.float64], scale: Scale
     draw_frame(axes, panel.roi)
 
 
+def draw_lam(axes: Axes, panel: Panel, window: ROI) -> None:
+    """Draw the Local Attribution Map of a panel, pixel for pixel of the input, with the ROI in a green frame.
+
+    Where there is no map, the axes say so.
+
+    Args:
+        axes: in full-resolution pixels.
+        panel: whose map it is.
+        window: the part of the image that is shown.
+    """
+    if isinstance(panel.lam, StoredLam):
+        draw_photograph(axes, map_colors(panel.lam.map)[..., :3], window, panel.extent)
+    else:
+        middle = window.left + window.width / 2, window.top + window.height / 2
+        axes.text(*middle, "no LAM", ha="center", va="center", color=INK)
+    draw_frame(axes, window, EDGE, 0.5)
+    draw_frame(axes, panel.roi)
+
+
 def block_corners(chosen: NDArray[np.bool_], panel: Panel) -> list[tuple[int, int, int, int]]:
     """Give left, top, right and bottom of some blocks, row by row; those at the image's border may be partial."""
     width, height = panel.extent.width, panel.extent.height
@@ -111,49 +127,6 @@ def draw_frame(axes: Axes, box: ROI, colour: str = FRAME, width: float = FRAME_W
     )
 
 
-def draw_bar(sheet: Sheet, top: float, scale: Scale, shown: Sequence[NDArray[np.float64]]) -> float:
-    """Draw the color bar, with ticks in dB, at the sheet's middle; give the height that it takes (points).
-
-    Its ends say the bound, and where effects of the maps that are ``shown`` go beyond it, that they do.
-    """
-    width, height = min(0.62 * sheet.width, 250.0), 6.0
-    left = (sheet.width - width) / 2
-    axes = sheet.place(left, top, width, height)
-    effects = np.linspace(-scale.bound, scale.bound, BAR_STEPS + 1)
-    axes.set(xlim=(-scale.bound, scale.bound), ylim=(0, 1))
-    polygons = [_rectangle(start, 0, scale.bound, 1) for start in effects[:-1]]
-    add_polygons(axes, polygons, scale.colours((effects[:-1] + effects[1:]) / 2))
-    ticks = bar_ticks(scale.bound)
-    labels = [_signed(tick) for tick in ticks]
-    if min(float(values.min()) for values in shown) < -scale.bound:
-        labels[0] = f"\N{LESS-THAN OR EQUAL TO} {labels[0]}"
-    if max(float(values.max()) for values in shown) > scale.bound:
-        labels[-1] = f"\N{GREATER-THAN OR EQUAL TO} {labels[-1]}"
-    axes.set_xticks(ticks, [])
-    for label, share in zip(labels, np.linspace(0, 1, len(labels)), strict=True):
-        sheet.write(left + share * width, top + height + 4.5, label, ha="center")
-    axes.set_yticks([])
-    for word, place, align in (("hurts", left - 4, "right"), ("helps", left + width + 4, "left")):
-        sheet.write(place, top + height / 2, word, ha=align, va="center")
-    under = top + height + 2.5 + 1.25 * FONT_SIZE + 2.5
-    sheet.write(sheet.width / 2, under, BAR_LABEL, ha="center")
-    return under + 1.1 * FONT_SIZE - top
-
-
-def bar_ticks(bound: float) -> list[float]:
-    """Choose the ticks of a color bar: both ends, which say the bound, zero, and the half way.
-
-    >>> bar_ticks(0.6)
-    [-0.6, -0.3, 0.0, 0.3, 0.6]
-    """
-    return [share * bound for share in (-1, -0.5, 0, 0.5, 1)]
-
-
-def _signed(tick: float) -> str:
-    digits = 1 if abs(tick) >= 10 else 2 if abs(tick) >= 0.1 else 3
-    return f"{tick:+.{digits}f}".replace("-", "\N{MINUS SIGN}") if tick else "0"
-
-
 def draw_pie(axes: Axes, panel: Panel, scale: Scale) -> None:
     """Draw the published pie: the shares of helping (ROI blocks among them), hurting and indifferent blocks."""
     counts = panel.map.effect_map.counts
@@ -188,7 +161,3 @@ def _with_overlap(
     wide, deep = right + overlap * ahead[0, 1], bottom + overlap * ahead[1, 0]
     corner = (wide, deep) if ahead.all() else (right, bottom)
     return [(left, top), (wide, top), (wide, bottom), corner, (right, deep), (left, deep)]
-
-
-def _rectangle(left: float, top: float, right: float, bottom: float) -> list[tuple[float, float]]:
-    return [(left, top), (right, top), (right, bottom), (left, bottom)]

@@ -17,6 +17,7 @@ from CEM_Demo.report.panels import Panel
 GAP = 4.0  # points between pictures
 PIE = 13.0  # diameter, points
 FOOT = PIE + 3.0  # points beneath a picture
+FOOT_LINE = 2 + PIE / 2 + 0.36 * FONT_SIZE  # points from a picture to the baseline beneath
 MOST_LINES = 3  # of a title
 
 
@@ -27,12 +28,14 @@ class Cell:
     Attributes:
         window: what its axes show, in full-resolution pixels.
         draw: draws it.
-        panel: whose PSNR and pie stand beneath; None for nothing.
+        panel: whose PSNR and pie stand beneath; None for none.
+        note: a line that stands beneath instead.
     """
 
     window: ROI
     draw: Callable[[Axes], None]
     panel: Panel | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,14 @@ class Row:
     cells: Sequence[Cell]
 
 
-def draw_grid(sheet: Sheet, titles: Sequence[str], rows: Sequence[Row], scale: Scale) -> float:
-    """Draw pictures in the sheet's full width, from its top; give the points that they take.
+def draw_grid(sheet: Sheet, top: float, titles: Sequence[str], rows: Sequence[Row], scale: Scale) -> float:
+    """Draw pictures in the sheet's full width, from ``top`` on (points); give where they end.
 
-    Titles name the columns; labels the rows, where there are several.
+    Titles name the columns; labels the rows, where they have any.
     """
-    indent = LINE if len(rows) > 1 else 0.0
+    indent = LINE if any(row.label for row in rows) else 0.0
     width = (sheet.width - indent - GAP * (len(titles) - 1)) / len(titles)
-    top = _draw_titles(sheet, titles, indent, width)
+    top = _draw_titles(sheet, top, titles, indent, width)
     for row in rows:
         heights = [width * cell.window.height / cell.window.width for cell in row.cells]
         if indent:
@@ -60,19 +63,22 @@ def draw_grid(sheet: Sheet, titles: Sequence[str], rows: Sequence[Row], scale: S
             cell.draw(sheet.place_picture(left, top, width, height, cell.window))
             if cell.panel:
                 _draw_foot(sheet, cell.panel, left, top + height, width, scale)
+            elif cell.note:
+                sheet.write(left + width / 2, top + height + FOOT_LINE, cell.note, ha="center", va="baseline")
         top += max(heights) + (FOOT if any(cell.panel for cell in row.cells) else 0.0) + GAP
     return top - GAP
 
 
-def _draw_titles(sheet: Sheet, titles: Sequence[str], indent: float, width: float) -> float:
-    """Draw the titles of the columns, all on the last of their lines; give the points that they take."""
+def _draw_titles(sheet: Sheet, top: float, titles: Sequence[str], indent: float, width: float) -> float:
+    """Draw the titles of the columns, all on the last of their lines; give where they end (points)."""
     wrapped = [shorten(wrap(title, width), MOST_LINES) for title in titles]
     most = max(len(lines) for lines in wrapped)
     for index, lines in enumerate(wrapped):
         middle = indent + index * (width + GAP) + width / 2
         for number, line in enumerate(lines):
-            sheet.write(middle, (most - len(lines) + number + 0.78) * LINE, line, ha="center", va="baseline")
-    return most * LINE + 1.5
+            at = top + (most - len(lines) + number + 0.78) * LINE
+            sheet.write(middle, at, line, ha="center", va="baseline")
+    return top + most * LINE + 1.5
 
 
 def _draw_label(sheet: Sheet, label: str, top: float, height: float) -> None:
@@ -85,7 +91,7 @@ def _draw_foot(sheet: Sheet, panel: Panel, left: float, top: float, width: float
     text = f"{panel.origin:.2f} dB"
     begin = left + (width - PIE - 3 - text_width(text)) / 2
     draw_pie(sheet.place(begin, top + 2, PIE, PIE), panel, scale)
-    sheet.write(begin + PIE + 3, top + 2 + PIE / 2 + 0.36 * FONT_SIZE, text, va="baseline")
+    sheet.write(begin + PIE + 3, top + FOOT_LINE, text, va="baseline")
 
 
 def shorten(lines: Sequence[str], most: int) -> list[str]:

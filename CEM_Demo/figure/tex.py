@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 ESCAPES = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
@@ -21,6 +23,28 @@ ESCAPES = {
     "\N{LESS-THAN OR EQUAL TO}": r"\ensuremath{\leq}",
     "\N{GREATER-THAN OR EQUAL TO}": r"\ensuremath{\geq}",
 }
+# Where a document does not load booktabs, plain rules take its place.
+RULES = "".join(rf"\providecommand{{\{rule}}}{{\hline}}" for rule in ("toprule", "midrule", "bottomrule"))
+
+
+def tex_table(headings: Sequence[str], groups: Sequence[Sequence[Sequence[str]]], text_columns: int) -> str:
+    """Make a LaTeX table (booktabs) of plain text, with a rule above each group of rows.
+
+    Args:
+        headings: of the columns.
+        groups: the cells of the rows of each group.
+        text_columns: how many columns, the first ones, are set flush left.
+    """
+    columns = "l" * text_columns + "r" * (len(headings) - text_columns)
+    lines = [RULES, rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}", r"\toprule", _tex_line(headings)]
+    for rows in groups:
+        lines += [r"\midrule", *map(_tex_line, rows)]
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _tex_line(cells: Sequence[str]) -> str:
+    # Braces, since a bracket behind a line's end would be read as its option.
+    return " & ".join(f"{{{escape_tex(cell)}}}" for cell in cells) + r" \\"
 
 
 def escape_tex(text: str) -> str:

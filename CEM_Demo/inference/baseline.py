@@ -47,17 +47,7 @@ def run_in_strips(roi_graph: RoiGraph, image: Tensor, halving: Halving) -> tuple
     This works only for networks that have a rule for every operator, see :attr:`RoiGraph.is_local`.
     """
     graph = roi_graph.graph
-    kept: Values = [node.constant for node in graph.nodes]
-    box = roi_graph.kept[graph.image]
-    if box is not None:
-        kept[graph.image] = _windowed(image, _everything(graph.nodes[graph.image]), box)
-
-    def keep(number: int, value: Tensor) -> None:
-        box = roi_graph.kept[number]
-        if box is not None:
-            kept[number] = _windowed(value, roi_graph.needed[number].box(0), box)
-
-    roi = _compute(roi_graph, image, keep)
+    roi, kept = run_cone(roi_graph, image)
     # The output is allocated first: what is kept from strip to strip would fragment the heap.
     output = roi.new_empty((*roi.shape[:2], *graph.nodes[graph.output].size))
 
@@ -68,6 +58,25 @@ def run_in_strips(roi_graph: RoiGraph, image: Tensor, halving: Halving) -> tuple
     # Interventions change this ROI, which was computed along with what they gather from.
     output[(..., *roi_graph.roi.slices(_everything(graph.nodes[graph.output])))] = roi
     return output, kept
+
+
+def run_cone(roi_graph: RoiGraph, image: Tensor) -> tuple[Tensor, Values]:
+    """Compute the ROI alone, from the part of the image that it depends on; give it, and what is kept of each node.
+
+    This works only for networks that have a rule for every operator, see :attr:`RoiGraph.is_local`.
+    """
+    graph = roi_graph.graph
+    kept: Values = [node.constant for node in graph.nodes]
+    box = roi_graph.kept[graph.image]
+    if box is not None:
+        kept[graph.image] = _windowed(image, _everything(graph.nodes[graph.image]), box)
+
+    def keep(number: int, value: Tensor) -> None:
+        box = roi_graph.kept[number]
+        if box is not None:
+            kept[number] = _windowed(value, roi_graph.needed[number].box(0), box)
+
+    return _compute(roi_graph, image, keep), kept
 
 
 def rows_in_strip(roi_graph: RoiGraph, share: float) -> int:
@@ -90,11 +99,11 @@ def _strip(roi_graph: RoiGraph, rows: slice) -> RoiGraph:
 def _compute(roi_graph: RoiGraph, image: Tensor, note: Callable[[int, Tensor], None] | None = None) -> Tensor:
     """Compute the window of the output that ``roi_graph`` is seen from, from the image alone."""
     graph = roi_graph.graph
-    # What lies around a map takes no memory: a single zero is expanded.
-    zero = image.new_zeros(())
     blank: Values = [node.constant for node in graph.nodes]
     for number, (node, box) in enumerate(zip(graph.nodes, roi_graph.kept, strict=True)):
         if node.constant is None and node.shape and box is not None:
+            # What lies around a map takes no memory: a single zero is expanded.
+            zero = image.new_zeros((), dtype=node.dtype)
             blank[number] = zero.expand(1, node.shape[1], *box.sides)
     steps = compile_steps(roi_graph, blank, list(roi_graph.needed))
     return steps(image[(..., *steps.block.slices(_everything(graph.nodes[graph.image])))], graph, note)

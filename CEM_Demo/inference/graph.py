@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -59,6 +59,7 @@ class Node:
         shape: shape for one image (leading dimension 1); None if the operator returns something other than a tensor.
         constant: the tensor, if it does not depend on the image.
         dtype: type of the tensor.
+        parameter: name of the network's parameter or buffer that a constant is, or is computed from; else empty.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Node:
     shape: Shape | None = None
     constant: Tensor | None = None
     dtype: torch.dtype = torch.float32
+    parameter: str = ""
 
     @property
     def is_map(self) -> bool:
@@ -127,7 +129,7 @@ def export_graph(net: nn.Module, height: int, width: int, device: torch.device) 
     for traced in program.graph.nodes:
         _check_operator(traced, name)
     with torch.no_grad():
-        return _without_unused(_flatten(program, name))
+        return without_unused(_flatten(program, name))
 
 
 def _check_operator(traced: fx.Node, name: str) -> None:
@@ -168,7 +170,7 @@ def _flatten(program: torch.export.ExportedProgram, name: str) -> Graph:
         if traced.op == "output":
             continue
         if traced.op == "placeholder" and traced.name in given:
-            node = _constant(tensors[given[traced.name]].detach())
+            node = constant_node(tensors[given[traced.name]].detach(), given[traced.name])
         elif traced.op == "placeholder":
             node = Node("image", torch.clone, shape=_shape(traced), dtype=_dtype(traced))
         else:
@@ -199,8 +201,10 @@ def _draws(target: torch._ops.OpOverload, arguments: dict[str, Any]) -> bool:
     return may_draw and bool(training) and arguments.get("p", arguments.get("dropout_p", 1)) != 0
 
 
-def _constant(tensor: Tensor) -> Node:
-    return Node("constant", torch.clone, shape=tuple(tensor.shape), constant=tensor, dtype=tensor.dtype)
+def constant_node(tensor: Tensor, parameter: str = "") -> Node:
+    """Make the node of a tensor that does not depend on the image; ``parameter`` is its name, if it has one."""
+    shape = tuple(tensor.shape)
+    return Node("constant", torch.clone, shape=shape, constant=tensor, dtype=tensor.dtype, parameter=parameter)
 
 
 def _shape(traced: fx.Node) -> Shape | None:
@@ -283,25 +287,26 @@ def _folded(node: Node, nodes: list[Node], traced: fx.Node) -> Node:
         known = [blank.expand(nodes[number].shape or ()) for number in node.inputs]
     if node.shape is None or any(tensor is None for tensor in known):
         return node
-    return _constant(node.compute(known))
+    parameters = (nodes[number].parameter for number in node.inputs)
+    return constant_node(node.compute(known), next(filter(None, parameters), ""))
 
 
-def _without_unused(graph: Graph) -> Graph:
-    """Keep only the nodes that the output depends on, and the image."""
+def without_unused(graph: Graph) -> Graph:
+    """Keep only the nodes that the output depends on, and the image; they are numbered anew."""
     used = {graph.output, graph.image}
     for number in range(len(graph.nodes) - 1, -1, -1):
         if number in used:
             used.update(graph.nodes[number].inputs)
     numbers = {old: new for new, old in enumerate(sorted(used))}
-
-    def renumbered(node: Node) -> Node:
-        arguments = pytree.tree_map(
-            lambda leaf: Value(numbers[leaf.number]) if isinstance(leaf, Value) else leaf,
-            node.arguments,
-            is_leaf=lambda leaf: isinstance(leaf, Value),
-        )
-        inputs = tuple(numbers[number] for number in node.inputs)
-        return replace(node, arguments=arguments, inputs=inputs)
-
-    nodes = tuple(renumbered(graph.nodes[number]) for number in sorted(used))
+    nodes = tuple(renumbered(graph.nodes[number], numbers) for number in sorted(used))
     return Graph(nodes, numbers[graph.image], numbers[graph.output])
+
+
+def renumbered(node: Node, numbers: Mapping[int, int]) -> Node:
+    """Give a node that takes its inputs from other numbers; ``numbers`` has the new one of each."""
+    arguments = pytree.tree_map(
+        lambda leaf: Value(numbers[leaf.number]) if isinstance(leaf, Value) else leaf,
+        node.arguments,
+        is_leaf=lambda leaf: isinstance(leaf, Value),
+    )
+    return replace(node, arguments=arguments, inputs=tuple(numbers[number] for number in node.inputs))

@@ -18,7 +18,7 @@ from CEM_Demo.geometry import ROI, Grid
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.baseline import rows_in_strip, run_in_strips, run_whole
 from CEM_Demo.inference.checks import to_unit_range
-from CEM_Demo.inference.graph import export_graph
+from CEM_Demo.inference.graph import Graph, export_graph
 from CEM_Demo.inference.network_memory import Halving, forward_bytes, is_out_of_memory, no_memory
 from CEM_Demo.inference.roi_graph import (
     RoiGraph,
@@ -65,14 +65,20 @@ class IncrementalInference:
         self.image = to_unit_range(torch.from_numpy(degraded).to(device)).permute(2, 0, 1)[None]
         self.grid = Grid(degraded.shape[0], degraded.shape[1], block, 1)
         self.device = device
-        self._graph = export_graph(net.to(device).eval(), self.grid.height, self.grid.width, device)
+        graph = export_graph(net.to(device).eval(), self.grid.height, self.grid.width, device)
         self._net = net
-        self._look_at(graph_from_roi(self._graph, _box(roi)))
+        self._look_at(graph_from_roi(graph, _box(roi)))
 
     def at(self, roi: ROI) -> IncrementalInference:
         """Prepare the same network and image for interventions on another ROI."""
         other = copy.copy(self)
         other._look_at(from_another_roi(self.roi_graph, _box(roi)))
+        return other
+
+    def with_graph(self, graph: Graph) -> IncrementalInference:
+        """Prepare the same ROI of the same image for interventions on another graph, which restores it alike."""
+        other = copy.copy(self)
+        other._look_at(graph_from_roi(graph, self.roi_graph.roi))
         return other
 
     def _look_at(self, roi_graph: RoiGraph) -> None:

@@ -8,9 +8,12 @@ from CEM_Demo.inference import rearranging, rules, sliding
 from CEM_Demo.inference.graph import Graph, Node
 from CEM_Demo.inference.rules import Rule, dimensions
 
-POINTWISE = (
+ACTIVATIONS = (
     *("relu", "relu6", "leaky_relu", "prelu", "elu", "selu", "celu", "gelu", "silu", "mish", "softplus"),
-    *("sigmoid", "log_sigmoid", "hardsigmoid", "tanh", "hardtanh", "hardswish", "erf"),
+    *("sigmoid", "log_sigmoid", "hardsigmoid", "tanh", "hardtanh", "hardswish"),
+)
+POINTWISE = (
+    *(*ACTIVATIONS, "erf"),
     *("clamp", "clamp_min", "clamp_max", "abs", "neg", "sign", "exp", "log", "sin", "cos"),
     *("sqrt", "rsqrt", "square", "pow", "reciprocal"),
     *("add", "sub", "rsub", "mul", "div", "addcmul", "addcdiv", "lerp", "maximum", "minimum"),
@@ -27,6 +30,7 @@ RESIZING = (
 RULES: dict[str, Callable[[Node, list[Node]], Rule | None]] = {
     **dict.fromkeys(POINTWISE, rules.pointwise),
     **dict.fromkeys((*ALONG_DIMENSIONS, "glu", "narrow"), rules.along_channels),
+    "do": rules.replaceable,
     "repeat": rules.repeated_channels,
     **dict.fromkeys(("conv2d", "convolution"), sliding.convolution),
     "conv_transpose2d": sliding.transposed_convolution,

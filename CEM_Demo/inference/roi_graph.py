@@ -7,6 +7,7 @@ the two meet is there anything to compute.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -102,11 +103,20 @@ def input_window(graph: Graph, rule: Rule | None, position: int, source: int, ou
 
 def work_windows(roi_graph: RoiGraph, changed: Windows) -> list[Windows]:
     """Find, for each node, the windows to compute when ``changed``, N windows of the image, are replaced."""
-    graph, count = roi_graph.graph, changed.starts.shape[1]
+    return windows_behind(roi_graph, {roi_graph.graph.image: changed}, changed.starts.shape[1])
+
+
+def windows_behind(roi_graph: RoiGraph, changed: Mapping[int, Windows], count: int) -> list[Windows]:
+    """Find, for each node, the windows to compute when windows of some nodes are replaced.
+
+    Args:
+        changed: ``count`` windows of each of these nodes, by their numbers.
+    """
+    graph = roi_graph.graph
     work = [no_windows(count)] * len(graph.nodes)
     for number, (node, rule) in enumerate(zip(graph.nodes, roi_graph.rules, strict=True)):
-        if number == graph.image:
-            work[number] = changed.only(common(changed, roi_graph.needed[number]).filled)
+        if number in changed:
+            work[number] = changed[number].only(common(changed[number], roi_graph.needed[number]).filled)
             continue
         if node.constant is None:
             # Only what is needed can change anything else that is needed.

@@ -7,7 +7,7 @@ better computed on whole maps.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -101,6 +101,12 @@ def pointwise(node: Node, inputs: list[Node]) -> Rule | None:
 
     is_unary = len(inputs) == 1 or node.name in WEIGHTED
     return Rule(changes, needs, prepare, is_local=is_unary and not spread[0].any())
+
+
+def replaceable(node: Node, inputs: list[Node]) -> Rule | None:
+    """Make the rule of a node whose channels interventions replace; what it passes on otherwise is kept for that."""
+    rule = pointwise(node, inputs)
+    return rule and replace(rule, is_local=False)
 
 
 def along_channels(node: Node, inputs: list[Node]) -> Rule | None:

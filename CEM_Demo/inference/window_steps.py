@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,9 +53,26 @@ class Steps:
         """
         values: Values = [None] * len(graph.nodes)
         values[graph.image] = blocks
-        count = len(blocks)
+        return self.run(values, len(blocks), {}, note)
+
+    def run(
+        self,
+        values: Values,
+        count: int,
+        instead: Mapping[int, Run],
+        note: Callable[[int, Tensor], None] | None = None,
+    ) -> Tensor:
+        """Compute the ROI for ``count`` interventions.
+
+        Args:
+            values: a place for each node's value; those that replace a node's window are there.
+            count: how many interventions there are.
+            instead: for some nodes, by number, what computes them in place of their operators.
+            note: as above.
+        """
         for step in self.steps:
-            values[step.number] = step.run([gather(values, count) for gather in step.gathers])
+            run = instead.get(step.number, step.run)
+            values[step.number] = run([gather(values, count) for gather in step.gathers])
             if note:
                 note(step.number, values[step.number])
             for number in step.done:

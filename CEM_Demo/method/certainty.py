@@ -102,11 +102,13 @@ class Certainty:
     def compare(self, other: Certainty) -> Comparison:
         """Compare with another model on the same ROI, whose draws are the same: this one's effects minus the other's.
 
-        Blocks that either model shows are compared draw by draw; out of reach, every draw has the effect zero.
+        Blocks that were drawn for either model are compared by the draws of both; out of reach, every draw has the
+        effect zero.
         """
         tried = (self.tried | ~self.reached[..., None]) & (other.tried | ~other.reached[..., None])
-        tested = tried.any(axis=-1) & (self.shown | other.shown)
-        return compare(self.draws, other.draws, tried, tested, self.confidence, self.fdr, self.positions)
+        tested = self.tested | other.tested
+        classes = self.classes, other.classes
+        return compare(self.draws, other.draws, tried, tested, classes, self.confidence, self.fdr, self.positions)
 
 
 def assess(

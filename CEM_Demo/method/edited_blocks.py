@@ -41,7 +41,10 @@ class BlocksOfImage:
 
     def __call__(self, batch: Interventions) -> Pasted:
         """See :class:`~CEM_Demo.method.intervention.Intervention`."""
-        corners = block_corners(batch, self.block)
+        return self.at(block_corners(batch, self.block))
+
+    def at(self, corners: NDArray[np.int64]) -> Pasted:
+        """Give the blocks at N x 2 corners, rows and columns."""
         return Pasted(corners, np.ascontiguousarray(self._windows[corners[:, 0], corners[:, 1]]))
 
 

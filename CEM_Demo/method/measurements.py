@@ -77,6 +77,10 @@ class MeasuredMetric:
     origin: float
 
 
+# What stands for a metric where the PSNR is measured with all frozen that the network gathers over the image.
+FROZEN = "frozen"
+
+
 def round_of(name: str, metric: str) -> str:
     """What the values of a metric beside PSNR are called in a round of draws: ``ssim coarse``."""
     return f"{metric} {name}"

@@ -21,6 +21,8 @@ from CEM_Demo.user_code import place_of
 
 log = logging.getLogger(__name__)
 
+WRAPPERS = (ImageOutput, PerChannel, OneByOne, OnRange, Seeded, EnlargeFirst)
+
 
 def prepare_network(
     network: Callable[[Tensor], Any], task: str, scale: int, random_seed: int | None = None
@@ -53,6 +55,14 @@ def unwrap(network: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
     if isinstance(network, (DataParallel, DistributedDataParallel)):
         return unwrap(network.module)
     return unwrap(network._orig_mod) if hasattr(network, "_orig_mod") else network
+
+
+def innermost(net: nn.Module) -> tuple[nn.Module, str]:
+    """Give the network inside all that this project wrapped around it, and the prefix of its parameters' names."""
+    prefix = ""
+    while isinstance(net, WRAPPERS) and isinstance(net.net, nn.Module):
+        net, prefix = net.net, f"{prefix}net."
+    return net, prefix
 
 
 @contextmanager

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from CEM_Demo.errors import InputError
-from CEM_Demo.files import reading
-from CEM_Demo.images import read_image
+from CEM_Demo.images import image_files, read_image
 from CEM_Demo.method.patch_bank import PatchBank
 
 
@@ -21,12 +19,7 @@ def read_photographs(folder: Path, side: int) -> list[NDArray[np.uint8]]:
     Raises:
         InputError: no such folder, a file with the name of an image that is none, or no image of this size.
     """
-    with reading(folder):
-        if not folder.is_dir():
-            raise InputError(f"the folder {folder} does not exist")
-        suffixes = Image.registered_extensions()
-        paths = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in suffixes)
-    images = [image for image in map(read_image, paths) if min(image.shape[:2]) >= side]
+    images = [image for image in map(read_image, image_files(folder)) if min(image.shape[:2]) >= side]
     if not images:
         raise InputError(f"the folder {folder} holds no image of {side} x {side} pixels or more; give photographs")
     return images

@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from CEM_Demo.geometry import ROI
 from CEM_Demo.method.certainty import Certainty
@@ -29,6 +30,7 @@ COLUMNS = (
     "median_dB",
     "flagged",
 )
+MOST_NAMED = 5  # blocks in a line
 
 
 def interval_csv(shown: Map) -> bytes:
@@ -77,16 +79,51 @@ def summary_lines(
         for kind in (BlockClass.HELPS, BlockClass.HURTS, BlockClass.NEGLIGIBLE, BlockClass.UNDECIDED)
     )
     yield f"{where}: certified at {certainty.fdr:.0%} false discoveries beyond {certainty.tol} dB: {counts}"
-    yield from (f"  {line}" for line in _strongest_lines(certainty))
-    for row, column in np.argwhere(certainty.rogues.flagged):
-        deviation, median = certainty.rogues.deviation[row, column], certainty.rogues.median[row, column]
-        yield (
-            f"  row {row}, column {column}: one draw lies {deviation:+.2f} dB from the others; "
-            f"mean {certainty.estimates.mean[row, column]:+.2f} dB, median {median:+.2f} dB"
-        )
+    yield from (f"  {line}" for line in remark_lines(certainty))
     if certainty.missed is not None:
         yield f"  the coarse stage let about {certainty.missed:.1f} blocks go that matter"
     yield from (f"  {line}" for line in _rounding_lines(origin, unrounded_origin, roi, certainty.tol))
+
+
+def comparison_lines(first: str, one: Certainty, second: str, other: Certainty) -> Iterator[str]:
+    """Say in lines how two models differ on one ROI: first the sentence that counts, then the strongest blocks.
+
+    Args:
+        first, second: names of the models.
+        one, other: of their maps.
+    """
+    found = one.compare(other)
+    compared = int((~np.isnan(found.p)).sum())
+    yield (
+        f"{first} alone uses {int(found.first_alone.sum())} blocks, {second} alone "
+        f"{int(found.second_alone.sum())}; in {int(found.differs.sum())} of the {compared} blocks that have draws of "
+        "both, their effects certainly differ"
+    )
+    for name, alone, certainty in ((first, found.first_alone, one), (second, found.second_alone, other)):
+        if alone.any():
+            yield f"  {name} alone: {', '.join(_named_blocks(certainty, alone))}"
+
+
+def _named_blocks(certainty: Certainty, chosen: NDArray[np.bool_]) -> Iterator[str]:
+    """Name the strongest of the chosen blocks with their effects, and say how many more there are."""
+    places = np.argwhere(chosen)
+    effects = certainty.estimates.mean[chosen]
+    for number in np.argsort(-np.abs(effects), kind="stable")[:MOST_NAMED]:
+        row, column = places[number]
+        yield f"row {row}, column {column} ({effects[number]:+.2f} dB)"
+    if len(places) > MOST_NAMED:
+        yield f"and {len(places) - MOST_NAMED} more"
+
+
+def remark_lines(certainty: Certainty) -> Iterator[str]:
+    """Say in lines what the map does not show: the strongest blocks without luck, and those that one draw carries."""
+    yield from _strongest_lines(certainty)
+    for row, column in np.argwhere(certainty.rogues.flagged):
+        deviation, median = certainty.rogues.deviation[row, column], certainty.rogues.median[row, column]
+        yield (
+            f"row {row}, column {column}: one draw lies {deviation:+.2f} dB from the others; "
+            f"mean {certainty.estimates.mean[row, column]:+.2f} dB, median {median:+.2f} dB"
+        )
 
 
 def _strongest_lines(certainty: Certainty) -> Iterator[str]:

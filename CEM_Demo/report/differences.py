@@ -26,6 +26,11 @@ class Difference:
     comparison: Comparison
 
     @property
+    def certain(self) -> NDArray[np.bool_]:
+        """Rows x columns, True where the draws tell which model the block helps more."""
+        return self.some & self.comparison.differs
+
+    @property
     def undecided(self) -> NDArray[np.bool_]:
         """Rows x columns, True where the draws do not tell which model the block helps more."""
         return self.some & ~self.comparison.differs
@@ -33,7 +38,7 @@ class Difference:
     @property
     def largest(self) -> float:
         """The largest difference that is certain, positive or negative, dB; zero where none is."""
-        return float(np.abs(self.values[self.comparison.differs]).max(initial=0.0))
+        return float(np.abs(self.values[self.certain]).max(initial=0.0))
 
 
 def paired_difference(first: Panel, second: Panel) -> Difference:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from io import BytesIO
-
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
 from CEM_Demo.geometry import ROI
-from CEM_Demo.images import ROI_COLOUR, UInt8Image, with_roi_box
+from CEM_Demo.images import ROI_COLOUR, UInt8Image, figure_bytes, with_roi_box
 from CEM_Demo.method.effect_map import EffectMap
 from CEM_Demo.report.colours import map_colours
 
@@ -55,7 +53,7 @@ def colour_bar(effect_map: EffectMap, bound: float) -> bytes:
     axes.set_xticks([])
     axes.text(0, -0.2, f"{lowest:.2f} dB", fontsize=6, ha="left", va="top")
     axes.text(1, -0.2, f"{highest:.2f} dB", fontsize=6, ha="right", va="top")
-    return _png(figure)
+    return figure_bytes(figure)
 
 
 def pie(effect_map: EffectMap) -> bytes:
@@ -77,10 +75,4 @@ def pie(effect_map: EffectMap) -> bytes:
     figure.legend(
         wedges, labels, loc="lower center", ncols=3, fontsize=6, frameon=False, columnspacing=1, handlelength=1
     )
-    return _png(figure)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return figure_bytes(figure)

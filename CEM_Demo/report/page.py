@@ -19,8 +19,10 @@ from CEM_Demo.images import UInt8Image, webp_bytes
 from CEM_Demo.method.patch_bank import PatchBank
 from CEM_Demo.method.reliability import rounding_floor
 from CEM_Demo.pages import render_page
+from CEM_Demo.report.certainty_text import remark_lines
 from CEM_Demo.report.colours import GAMMA, colour_table
 from CEM_Demo.report.page_data import column_data, kinds_of, pair_data, used_patches
+from CEM_Demo.report.panels import Map
 from CEM_Demo.report.sections import Column, Section
 from CEM_Demo.report.thumbnails import make_sheet
 
@@ -141,6 +143,11 @@ def _rounding_floor(column: Column) -> float:
     return rounding_floor(column.panel.origin, 3 * column.panel.roi.width * column.panel.roi.height)
 
 
+def _remarks(shown: Map) -> list[str]:
+    """What the draws of a map say beside it, in lines."""
+    return list(remark_lines(shown.certainty))
+
+
 def _faint(image: UInt8Image) -> bytes:
     return webp_bytes(image, FAINT_QUALITY)
 
@@ -151,4 +158,5 @@ FILTERS = {
     "cut_to": _cut_to,
     "pair_data": pair_data,
     "rounding_floor": _rounding_floor,
+    "remarks": _remarks,
 }

@@ -19,6 +19,7 @@ from CEM_Demo.method.intervals import CONFIDENCE
 from CEM_Demo.method.measurements import Draws
 from CEM_Demo.method.metric_maps import DECIBEL, oriented
 from CEM_Demo.method.stratified_draws import draw_positions
+from CEM_Demo.results.lam_files import MissingLam, StoredLam
 from CEM_Demo.results.paths import ResultPaths, result_paths
 from CEM_Demo.results.provenance import differences, of_config
 from CEM_Demo.results.reading import Results, read_results
@@ -100,6 +101,7 @@ class Panel:
         ground_truth, degraded: H x W x 3 uint8 RGB; the latter may be smaller.
         restored: as ground_truth; None where it is not known.
         map: what each block does.
+        lam: the Local Attribution Map, or why there is none; None where it was not asked for.
     """
 
     model: str
@@ -112,6 +114,7 @@ class Panel:
     degraded: UInt8Image
     restored: UInt8Image | None
     map: Map
+    lam: StoredLam | MissingLam | None = None
 
     @property
     def extent(self) -> ROI:
@@ -156,13 +159,12 @@ def read_panels(config: Config, images: Sequence[str], models: Sequence[str]) ->
         InputError: results are missing, unfinished, damaged, or computed with another config.
     """
     return [
-        [_read_panel(config, model, image, roi) for model in models]
-        for image in images
-        for roi in config.rois_of(image)
+        [read_panel(config, model, image, roi) for model in models] for image in images for roi in config.rois_of(image)
     ]
 
 
-def _read_panel(config: Config, model: str, image: str, roi: ROI) -> Panel:
+def read_panel(config: Config, model: str, image: str, roi: ROI) -> Panel:
+    """Read the results of one model on one ROI of an image; see :func:`read_panels`."""
     return panel_of_results(config, model, image, roi, read_checked(config, model, image, roi))
 
 

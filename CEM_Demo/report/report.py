@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from PIL import Image
@@ -96,15 +97,18 @@ def _draw(config: Config, image: str, bank: PatchBank | str, summary: bool) -> I
     rois = config.rois_of(image)
     for roi in rois:
         section = make_section(config, image, roi, bank)
+        where = image_with_rois(image, [roi], of=len(rois))
         for column in section.columns:
             _write_pictures(config, column)
-            where = image_with_rois(image, [roi], of=len(rois))
             log.info(range_line(column, where))
             if summary:
                 exact = column.manifest.unrounded_origin if column.manifest else None
                 name, certainty = f"{column.model} on {where}", column.panel.map.certainty
                 for line in summary_lines(name, column.panel.origin, exact, roi, certainty):
                     log.info(line)
+        if summary:
+            for line in chain.from_iterable(section.comparisons):
+                log.info(line if line.startswith(" ") else f"{where}: {line}")
         yield section
 
 

@@ -15,11 +15,13 @@ from CEM_Demo.images import read_image
 from CEM_Demo.method.metric_maps import DECIBEL
 from CEM_Demo.method.patch_bank import PatchBank
 from CEM_Demo.method.plan import DrawSource
+from CEM_Demo.report.certainty_text import comparison_lines
 from CEM_Demo.report.differences import Difference, paired_difference
 from CEM_Demo.report.lam_maps import ShownLam, shown_lam
 from CEM_Demo.report.panels import Map, Panel, map_of_results, panel_of_results, read_checked
 from CEM_Demo.report.thumbnails import best_and_worst, draws_of
-from CEM_Demo.results.faithfulness import faithfulness_sentence
+from CEM_Demo.results.faithfulness import faithfulness_sentence, mediation_sentence
+from CEM_Demo.results.filters import filters_sentence
 from CEM_Demo.results.manifest import Manifest
 from CEM_Demo.results.paths import ResultPaths, result_paths
 from CEM_Demo.results.reading import Results
@@ -58,6 +60,9 @@ class Column:
         manifest: None if the published code wrote the results.
         lam: None where there is no Local Attribution Map.
         faithful: what a test of the map said of it; None where there was none.
+        filters: what the effects of the network's filters say; None where they were not measured.
+        paths: what travels through the network's global operators, and the bytes of the PNG file that shows it; None
+            where that was not measured.
         note: why no patches are shown; empty where they are.
     """
 
@@ -66,6 +71,8 @@ class Column:
     manifest: Manifest | None
     lam: ShownLam | None
     faithful: str | None
+    filters: str | None
+    paths: tuple[str, bytes] | None
     note: str
 
     @property
@@ -102,6 +109,15 @@ class Section:
     roi: ROI
     columns: list[Column]
     pairs: list[Pair]
+
+    @property
+    def comparisons(self) -> list[list[str]]:
+        """For each model after the first, lines that say how they differ; the first line is a sentence."""
+        first, *others = (column.panel for column in self.columns)
+        return [
+            list(comparison_lines(first.model, first.map.certainty, other.model, other.map.certainty))
+            for other in others
+        ]
 
     @property
     def scene(self) -> Panel:
@@ -156,8 +172,17 @@ def _make_column(config: Config, panel: Panel, stored: Results, bank: PatchBank 
         manifest=stored.manifest,
         lam=shown_lam(paths, panel.map) if "LAM" in config.maps else None,
         faithful=faithfulness_sentence(paths, panel.map.effect_map.effects),
+        filters=filters_sentence(paths, stored.manifest.provenance) if stored.manifest else None,
+        paths=_paths_shown(paths, panel.map) if config.paths else None,
         note=source if isinstance(source, str) else "",
     )
+
+
+def _paths_shown(paths: ResultPaths, shown: Map) -> tuple[str, bytes] | None:
+    sentence = mediation_sentence(paths, shown.effect_map.effects)
+    if sentence is None or not paths.mediation_figure.is_file():
+        return None
+    return sentence, paths.mediation_figure.read_bytes()
 
 
 def _with_published_picture(panel: Panel, paths: ResultPaths) -> Panel:

@@ -261,7 +261,8 @@ def _remove_earlier(paths: ResultPaths) -> None:
                 remove(path)
     for old in earlier:
         of_rounds = [old.of_round(name) for name in ("coarse", "fine", "screen", "audit", "adaptive", "single")]
-        for path in (old.origin, *of_rounds, old.overlay, old.colour_bar, old.pie, old.intervals):
+        drawn = (old.overlay, old.colour_bar, old.pie, old.intervals, *old.files_of_mediation())
+        for path in (old.origin, *of_rounds, *drawn):
             remove(path)
 
 

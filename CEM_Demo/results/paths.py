@@ -99,6 +99,38 @@ class ResultPaths:
     def faithfulness_figure(self) -> Path:
         return self.pair_folder / "faithfulness.png"
 
+    def of_filters(self, suffix: str) -> Path:
+        """A file of the filters' effects: ``.json`` vouches for the others, ``.npz`` holds all draws."""
+        return self.pair_folder / f"filters{suffix}"
+
+    @property
+    def counterfactual(self) -> Path:
+        return self.pair_folder / "counterfactual.json"
+
+    @property
+    def counterfactual_figure(self) -> Path:
+        return self.pair_folder / "counterfactual.png"
+
+    @property
+    def counterfactual_input(self) -> Path:
+        return self.pair_folder / "counterfactual-input.png"
+
+    @property
+    def people_figure(self) -> Path:
+        return self.pair_folder / "people.png"
+
+    @property
+    def mediation(self) -> Path:
+        return self.pair_folder / "paths.json"
+
+    @property
+    def mediation_figure(self) -> Path:
+        return self.pair_folder / "paths.png"
+
+    def files_of_mediation(self) -> tuple[Path, ...]:
+        """All that is written of the paths through the network, the numbers first."""
+        return self.mediation, self.mediation_figure, self.mediation_figure.with_suffix(".pdf")
+
     @property
     def lam_manifest(self) -> Path:
         return self.pair_folder / "LAM.json"
@@ -182,11 +214,11 @@ def report_path(config: Config) -> Path:
     return Path(config.output_dir) / f"{config.task}_{config.prefix}_Result.html"
 
 
+def table_path(config: Config, kind: str, suffix: str) -> Path:
+    """Where a table of all maps lies, beside the report; ``kind`` is such as ``Faithfulness``, ``suffix`` ``.csv``."""
+    return Path(config.output_dir) / f"{config.task}_{config.prefix}_{kind}{suffix}"
+
+
 def report_folder(config: Config) -> Path:
     """Where the pages of a report lie that is too large for one."""
     return report_path(config).with_suffix("")
-
-
-def faithfulness_path(config: Config, suffix: str) -> Path:
-    """Where the table of the tests of all maps lies, as ``.md`` or ``.csv``, beside the report."""
-    return Path(config.output_dir) / f"{config.task}_{config.prefix}_Faithfulness{suffix}"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from CEM_Demo.config.schema import Config
 from CEM_Demo.geometry import ROI
+from CEM_Demo.method.measurements import FROZEN
 from CEM_Demo.version import __version__
 
 # Keys of a config that do not change the numbers of a model on an ROI, or that are recorded in another way: of images,
@@ -32,6 +33,7 @@ OTHERWISE_RECORDED = frozenset(
         "degradation",
         "intervention",
         "metrics",
+        "paths",
         "Modellist",
         "Imagelist",
         "TextImg_path",
@@ -48,6 +50,15 @@ OTHERWISE_RECORDED = frozenset(
         "inference",  # the manifest records the one that was used
         "test_num",  # of the test of a finished map, which records them itself
         "subset_sizes",
+        "change_db",  # of counterfactuals of a finished map, which record them themselves
+        "edit",
+        "quantifier",
+        "max_blocks",
+        "epsilon",
+        "filter_layers",  # filters have records of their own
+        "filter_replacement",
+        "filter_draws",
+        "filter_images",
         "maps",  # others than CEM have manifests of their own
         "lam_density",
     }
@@ -60,7 +71,8 @@ def of_config(config: Config, roi: ROI) -> dict[str, Any]:
     degradation = config.task_degradation
     strength: dict[str, dict[str, Any]] = {"DN": {"sigma": degradation.sigma}, "DR": {"rain": degradation.rain}}
     intervention = str(config.intervention_source)
-    metrics = ", ".join(["psnr", *(source.name for source in config.further_metrics)])
+    frozen = [FROZEN] if config.paths else []
+    metrics = ", ".join(["psnr", *(source.name for source in config.further_metrics), *frozen])
     chosen = {"intervention": intervention, "metrics": metrics}
     return {**decides, **strength.get(config.task, {}), **chosen, "roi": str(roi)}
 

@@ -16,13 +16,13 @@ from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.dense import DenseInference
 from CEM_Demo.method.metric import to_picture
 from CEM_Demo.pages import render_page
+from CEM_Demo.roi.automatic import SIDE
 from CEM_Demo.roi.proposals import Proposal, measure_box, propose, structure_map
 from CEM_Demo.run.preparation import check_networks, prepare
 
 TEMPLATE = Path(__file__).parent / "templates" / "roi.html"
 
-# The ROI and blocks of the demos; they are used without a config.
-SIDE = 32
+# The blocks of the demos; they are used without a config, as is the side of their ROI.
 BLOCK = 8
 
 

@@ -19,7 +19,7 @@ from CEM_Demo.results.provenance import digest_of, of_config, versions
 from CEM_Demo.results.reading import Pictures
 from CEM_Demo.run.experiment import Experiment
 from CEM_Demo.run.lam_stage import compute_lams, make_lam_caches
-from CEM_Demo.run.preparation import PosedImage, Run, batch_size_for, check_networks, inferences_for
+from CEM_Demo.run.preparation import PosedImage, Run, batch_size_for, check_networks, frozen_for, inferences_for
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +131,7 @@ def _compute_group(
         run.device,
         intervention=chosen.intervention,
         further=run.further,
+        frozen=frozen_for(run, net, posed, group),
     )
     batch_size = batch_size_for(run, model, group.inference)
     fresh = experiment.fresh_measurements(restored, posed.sampling.room, batch_size, digest_of(picture))

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from CEM_Demo.geometry import ROI, Grid, mirrored
 from CEM_Demo.inference.choice import RoiGroup
+from CEM_Demo.inference.interface import Inference
 from CEM_Demo.method.further_metrics import UNROUNDED
 from CEM_Demo.method.intervention import Intervention, NaturalPatches, Pasted
-from CEM_Demo.method.measurements import EFFECT_ROUNDS, Draws, MeasuredMetric, Measurements, round_of
+from CEM_Demo.method.measurements import EFFECT_ROUNDS, FROZEN, Draws, MeasuredMetric, Measurements, round_of
 from CEM_Demo.method.metric import PSNR, Metric
 from CEM_Demo.method.patch_bank import PatchBank
 from CEM_Demo.method.plan import Interventions
@@ -35,6 +36,8 @@ class Experiment:
         intervention: gives what stands in a block's place; None pastes patches of the bank.
         metric: measures an ROI, and decides how its blocks are drawn.
         further: metrics that are measured beside it, on the same restored ROIs.
+        frozen: restores the same with all frozen that the network gathers over the image, see
+            :func:`~CEM_Demo.inference.frozen.frozen_inference`; None where that is not asked for.
     """
 
     network: nn.Module
@@ -46,6 +49,7 @@ class Experiment:
     intervention: Intervention | None = None
     metric: Metric = PSNR
     further: tuple[Metric, ...] = ()
+    frozen: Inference | None = None
 
     @property
     def natural_patches(self) -> NaturalPatches:
@@ -58,7 +62,10 @@ class Experiment:
         """Measure each ROI of the untouched output, 3 x sH x sW, and make room for the draws of each round."""
         untouched = restored[(None, slice(None), *self.group.hull.window)]
         origins, unrounded = self._measure(untouched, self.metric), self._measure(untouched, UNROUNDED)
-        further = {metric.name: self._measure(untouched, metric) for metric in self.further}
+        further = {metric.name: (metric, self._measure(untouched, metric)) for metric in self.further}
+        if self.frozen:
+            untouched = self.frozen.baseline()[(None, slice(None), *self.group.hull.window)]
+            further[FROZEN] = self.metric, self._measure(untouched, self.metric)
         return [
             Measurements(
                 origin=float(values[0]),
@@ -70,10 +77,8 @@ class Experiment:
                 threads=torch.get_num_threads(),
                 restored_sha256=restored_sha256,
                 metrics={
-                    metric.name: MeasuredMetric(
-                        metric.unit, metric.higher_is_better, float(further[metric.name][number][0])
-                    )
-                    for metric in self.further
+                    name: MeasuredMetric(metric.unit, metric.higher_is_better, float(of_rois[number][0]))
+                    for name, (metric, of_rois) in further.items()
                 },
             )
             for number, (values, exact, reached) in enumerate(zip(origins, unrounded, self.group.reached, strict=True))
@@ -82,7 +87,8 @@ class Experiment:
     def _make_room(self, room: Mapping[str, int]) -> dict[str, Draws]:
         """Make room for the draws of each round, and of each further metric in those that make effects."""
         names = {name: draws for name, draws in room.items() if name in EFFECT_ROUNDS}
-        further = {round_of(name, metric.name): names[name] for metric in self.further for name in names}
+        metrics = [*(metric.name for metric in self.further), *([FROZEN] if self.frozen else [])]
+        further = {round_of(name, metric): names[name] for metric in metrics for name in names}
         return {name: Draws.none_yet(self.grid.shape, draws) for name, draws in {**room, **further}.items()}
 
     def measure(self, batch: Interventions) -> list[NDArray[np.float64]]:
@@ -102,6 +108,10 @@ class Experiment:
         pasted = self.paste(batch)
         restored = self.group.inference.restore(pasted.corners, pasted.pixels)
         measured = {metric.name: self._measure(restored, metric) for metric in (self.metric, *self.further)}
+        if self.frozen:
+            if self.frozen is not self.group.inference:
+                restored = self.frozen.restore(pasted.corners, pasted.pixels)
+            measured[FROZEN] = self._measure(restored, self.metric)
         return [{name: values[number] for name, values in measured.items()} for number in range(len(self.group.rois))]
 
     def _measure(self, restored: Tensor, metric: Metric) -> list[NDArray[np.float64]]:

@@ -11,11 +11,12 @@ from torch import nn
 
 from CEM_Demo.geometry import ROI
 from CEM_Demo.inference.choice import RoiGroup, predict_cost
+from CEM_Demo.inference.interface import Inference
 from CEM_Demo.inference.process_memory import most_resident_bytes, resident_bytes
 from CEM_Demo.inference.roi_graph import Cost
 from CEM_Demo.results.paths import result_paths
 from CEM_Demo.run.experiment import Experiment
-from CEM_Demo.run.preparation import PosedImage, Run, batch_size_for, inferences_for, try_network
+from CEM_Demo.run.preparation import PosedImage, Run, batch_size_for, frozen_for, inferences_for, try_network
 from CEM_Demo.run.timing import Duration, predict_seconds
 
 # The memory that libraries take when they load and compile for the first network.
@@ -65,7 +66,8 @@ def forecast(run: Run) -> Iterator[Forecast]:
             groups = inferences_for(run, net, posed, posed.rois)
             for group in groups:
                 batch_size = batch_size_for(run, model, group.inference)
-                host, device = _memory_bytes(run, posed, group, batch_size)
+                frozen = frozen_for(run, net, posed, group)
+                host, device = _memory_bytes(run, posed, group, frozen, batch_size)
                 cost = group.inference.predicted_cost
                 if run.config.inference == "dense":
                     cost = predict_cost(net, posed.scene.degraded, group.hull, run.config.block, run.device)
@@ -80,12 +82,14 @@ def forecast(run: Run) -> Iterator[Forecast]:
                     batch_size=batch_size,
                     memory_bytes=host,
                     device_bytes=device,
-                    duration=_duration(run, net, posed, group, batch_size),
+                    duration=_duration(run, net, posed, group, frozen, batch_size),
                     folders=[result_paths(run.config, model, posed.name, roi).pair_folder for roi in group.rois],
                 )
 
 
-def _duration(run: Run, net: nn.Module, posed: PosedImage, group: RoiGroup, batch_size: int) -> Duration:
+def _duration(
+    run: Run, net: nn.Module, posed: PosedImage, group: RoiGroup, frozen: Inference | None, batch_size: int
+) -> Duration:
     chosen = posed.chosen
     experiment = Experiment(
         net,
@@ -96,17 +100,22 @@ def _duration(run: Run, net: nn.Module, posed: PosedImage, group: RoiGroup, batc
         run.device,
         intervention=chosen.intervention,
         further=run.further,
+        frozen=frozen,
     )
     return predict_seconds(experiment, *posed.sampling.typical, run.config.tol, batch_size)
 
 
-def _memory_bytes(run: Run, posed: PosedImage, group: RoiGroup, batch_size: int) -> tuple[int, int | None]:
+def _memory_bytes(
+    run: Run, posed: PosedImage, group: RoiGroup, frozen: Inference | None, batch_size: int
+) -> tuple[int, int | None]:
     """Estimate the peaks of the host's and the GPU's memory: what is held now, plus the inference and the results."""
     coarse, fine = 8 * posed.most_interventions("coarse"), 8 * posed.most_interventions("fine", "adaptive")
     # This is all PSNRs, and those of one stage several times over while they are saved.
     effects = len(group.rois) * (coarse + fine) + COPIES_TO_SAVE * max(coarse, fine)
     pictures = COPIES_OF_PICTURE * posed.scene.ground_truth.size
     inference_bytes = group.inference.memory_bytes(batch_size)
+    if frozen is not None and frozen is not group.inference:
+        inference_bytes += frozen.memory_bytes(batch_size)
     on_host, on_device = effects + pictures + FIRST_PASS_BYTES, None
     if run.device.type == "cuda":
         on_device = torch.cuda.memory_allocated(run.device) + inference_bytes

@@ -13,12 +13,14 @@ from torch import nn
 
 from CEM_Demo.config.schema import Config
 from CEM_Demo.device import pick_device
-from CEM_Demo.errors import InputError
+from CEM_Demo.errors import InputError, naming
 from CEM_Demo.files import writing
 from CEM_Demo.geometry import ROI, Grid, grid_of
 from CEM_Demo.images import UInt8Image, read_image
 from CEM_Demo.inference.checks import check_network
 from CEM_Demo.inference.choice import RoiGroup
+from CEM_Demo.inference.frozen import frozen_inference
+from CEM_Demo.inference.graph import export_graph
 from CEM_Demo.inference.interface import Inference
 from CEM_Demo.method.metric import Metric
 from CEM_Demo.method.patch_bank import PatchBank, load_bank
@@ -66,6 +68,21 @@ class Run:
     further: tuple[Metric, ...]
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What all models and images of a run share.
+
+    Attributes:
+        bank: the patches.
+        further: the metrics beside PSNR.
+        recorded: what manifests say of the above.
+    """
+
+    bank: PatchBank
+    further: tuple[Metric, ...]
+    recorded: dict[str, Any]
+
+
 def prepare(config: Config) -> Run:
     """Find and check all that a config names.
 
@@ -76,20 +93,45 @@ def prepare(config: Config) -> Run:
     check_nothing_is_shared(config)
     _check_writable(Path(config.output_dir))
     device = pick_device(config.device)
-    random_seed = config.seed if config.allow_random else None
-    models = {label: resolve(source, config.task, config.sr, random_seed) for label, source in config.models.items()}
-    images = {name: read_image(config.image_path(name)) for name in config.Imagelist}
-    for name, image in images.items():
-        _check_rois(config, image, name, name)
-        _check_block(config.mask_block_size, image, name)
+    models = {label: find_model(config, label) for label in config.models}
+    # All images are read before the patches are, which takes longer.
+    images = {name: read_image_of(config, name) for name in config.Imagelist}
+    shared = prepare_shared(config)
+    posed_images = [pose_image(config, name, image, shared) for name, image in images.items()]
+    return Run(config, device, shared.bank, posed_images, models, shared.further)
+
+
+def prepare_shared(config: Config) -> Shared:
+    """Load what all models and images of a run share.
+
+    Raises:
+        InputError: the patch bank or a metric is missing or broken.
+    """
     source = config.intervention_source
     bank = bank_of(source, lambda: load_bank(Path(config.patch_path)), config.mask_block_size, config.seed)
     further, of_metrics = load_metrics(config.further_metrics)
-    recorded = {"bank_sha256": bank.digest, **of_metrics}
-    posed_images = [_pose_image(config, name, image, bank, recorded) for name, image in images.items()]
-    for posed in posed_images:
-        try_metrics(further, posed.scene, posed.rois[0])
-    return Run(config, device, bank, posed_images, models, further)
+    return Shared(bank, further, {"bank_sha256": bank.digest, **of_metrics})
+
+
+def find_model(config: Config, label: str) -> Model:
+    """Find a model of the config, by its label.
+
+    Raises:
+        InputError: it is missing, or cannot run at the config's scale.
+    """
+    return resolve(config.models[label], config.task, config.sr, config.seed if config.allow_random else None)
+
+
+def read_image_of(config: Config, name: str) -> UInt8Image:
+    """Read an image of the config, H x W x 3 uint8 RGB.
+
+    Raises:
+        InputError: it is missing or damaged, an ROI reaches out of it, or a block is larger than it.
+    """
+    image = read_image(config.image_path(name))
+    _check_rois(config, image, name, name)
+    _check_block(config.mask_block_size, image, name)
+    return image
 
 
 def _check_rois(config: Config, image: UInt8Image, name: str, description: str) -> None:
@@ -117,21 +159,27 @@ def _check_writable(folder: Path) -> None:
         raise InputError(f"output_dir: you may not write into {existing}; give another output_dir")
 
 
-def _pose_image(config: Config, name: str, image: UInt8Image, bank: PatchBank, recorded: dict[str, Any]) -> PosedImage:
+def pose_image(config: Config, name: str, image: UInt8Image, shared: Shared) -> PosedImage:
+    """Make an image ready for interventions.
+
+    Raises:
+        InputError: an ROI reaches out of it once it is cropped, or the user's own code fails on it.
+    """
     scene = make_scene(config.task_degradation, image, name)
     _check_rois(config, scene.ground_truth, name, f"{name} cropped to a multiple of sr")
     grid = grid_of(scene.degraded, config.block, config.sr)
-    chosen = choose_intervention(config.intervention_source, scene, grid, bank)
+    chosen = choose_intervention(config.intervention_source, scene, grid, shared.bank)
     sampling = make_sampling(config, name, grid.shape, chosen)
     # A degradation or intervention of the user's own that fails does so here, before anything is written.
     chosen.intervention(sampling.first())
+    try_metrics(shared.further, scene, config.rois_of(name)[0])
     provenance = {
         **scene.provenance,
         **chosen.provenance,
         "plan_sha256": sampling.digest,
         "image_sha256": digest_of(scene.ground_truth),
         "degraded_sha256": digest_of(scene.degraded),
-        **recorded,
+        **shared.recorded,
     }
     return PosedImage(name, scene, grid, config.rois_of(name), chosen, sampling, provenance)
 
@@ -155,6 +203,9 @@ def try_network(run: Run, net: nn.Module, model: str, posed: PosedImage) -> None
     corner = posed.scene.degraded[:TRIAL_SIDE, :TRIAL_SIDE]
     height, width = (side * posed.scene.scale for side in corner.shape[:2])
     check_network(net, corner, (height, width), run.device, model)
+    if run.config.paths:
+        with naming("paths"):
+            export_graph(net, corner.shape[0], corner.shape[1], run.device)
 
 
 def inferences_for(
@@ -164,6 +215,13 @@ def inferences_for(
     config = run.config
     kind = kind or config.inference
     return choose_with_margin(net, posed.scene, rois, config.block, run.device, kind, run.further)
+
+
+def frozen_for(run: Run, net: nn.Module, posed: PosedImage, group: RoiGroup) -> Inference | None:
+    """Build the inference with frozen statistics beside that of ``group``, if the config asks for paths."""
+    if not run.config.paths:
+        return None
+    return frozen_inference(net, posed.scene.degraded, group, run.config.block, run.device)
 
 
 def batch_size_for(run: Run, model: str, inference: Inference) -> int:

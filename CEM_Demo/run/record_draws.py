@@ -41,7 +41,6 @@ TOL = 0.01
 # Blocks that are predicted below this share of the tolerance get so few draws.
 NEGLIGIBLE = 0.03
 FEW = 4
-BATCH_SIZE = 64
 
 
 @dataclass(frozen=True)
@@ -92,12 +91,13 @@ def population_of(experiment: Experiment, roi: ROI, count: int) -> bytes:
     overlaps = grid.overlaps(roi)
     reached = experiment.group.reached[0].reshape(grid.shape)
     full = (predicted >= NEGLIGIBLE * TOL) & ~overlaps
-    plan = Plan(source, np.zeros(grid.shape, np.int64), np.where(reached, np.where(full, count, FEW), 0))
-    restored = experiment.group.inference.baseline()
-    (measured,) = experiment.fresh_measurements(restored, {"all": count}, BATCH_SIZE)
+    plan = Plan(source, np.zeros(grid.shape, np.int64), np.where(reached, np.where(full, count, min(FEW, count)), 0))
+    inference = experiment.group.inference
+    batch_size = inference.automatic_batch_size()
+    (measured,) = experiment.fresh_measurements(inference.baseline(), {"all": count}, batch_size)
     draws = measured.rounds["all"]
-    for start in tqdm(range(0, len(plan), BATCH_SIZE), unit="batch"):
-        batch = plan[start : start + BATCH_SIZE]
+    for start in tqdm(range(0, len(plan), batch_size), unit="batch"):
+        batch = plan[start : start + batch_size]
         draws.record(batch, experiment.measure(batch)[0], np.ones(len(batch), bool))
     content = BytesIO()
     np.savez(

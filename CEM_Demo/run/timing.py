@@ -136,9 +136,10 @@ def _first_draws(plan: Plan, blocks: NDArray[np.int64], draws: int) -> Plan:
 def _time(experiment: Experiment, plan: Plan, batch_size: int) -> tuple[float, list[NDArray[np.float64]]]:
     """Make all interventions of a plan; give the mean seconds of one, and the measured values of each ROI."""
     began = time.perf_counter()
-    parts = [experiment.measure(plan[start : start + batch_size]) for start in range(0, len(plan), batch_size)]
+    parts = [experiment.measure_all(plan[start : start + batch_size]) for start in range(0, len(plan), batch_size)]
     seconds = (time.perf_counter() - began) / max(1, len(plan))
-    return seconds, [np.concatenate(of_roi) for of_roi in zip(*parts, strict=True)]
+    name = experiment.metric.name
+    return seconds, [np.concatenate([values[name] for values in of_roi]) for of_roi in zip(*parts, strict=True)]
 
 
 def _passing(

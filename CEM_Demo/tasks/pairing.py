@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PIL import Image
-
-from CEM_Demo.errors import InputError
-from CEM_Demo.files import reading
+from CEM_Demo.errors import InputError, naming
+from CEM_Demo.files import is_file
 from CEM_Demo.geometry import SCALES
-from CEM_Demo.images import UInt8Image, read_image
+from CEM_Demo.images import UInt8Image, image_files, read_image
 from CEM_Demo.wording import first_of
 
 
@@ -19,13 +17,10 @@ def find_input(folder: Path, name: str) -> Path:
     Raises:
         InputError: there is none, or several differ from ``name`` in their suffix alone.
     """
-    with reading(folder):
-        if not folder.is_dir():
-            raise InputError(f"input_path: the folder {folder} does not exist")
-        if (folder / name).is_file():
+    with naming("input_path"):
+        if is_file(folder / name):
             return folder / name
-        suffixes = Image.registered_extensions()
-        images = sorted(path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in suffixes)
+        images = image_files(folder)
     found = [path for path in images if path.stem == Path(name).stem]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)

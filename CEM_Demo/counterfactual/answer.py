@@ -1,0 +1,160 @@
+"""One finished map and one question: which few blocks must be edited, and how sure is that?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from CEM_Demo.config.schema import Config
+from CEM_Demo.counterfactual.adversarial import change_of, find_perturbation
+from CEM_Demo.counterfactual.edits import Edit, best_draw_of_each_block, same_draw_everywhere
+from CEM_Demo.counterfactual.record import Counterfactual, EditedBlock
+from CEM_Demo.counterfactual.search import Goal, search
+from CEM_Demo.faithfulness.curves import interval_of
+from CEM_Demo.faithfulness.experiment import JointExperiment
+from CEM_Demo.faithfulness.finished import FinishedMap
+from CEM_Demo.images import UInt8Image
+from CEM_Demo.method.edited_blocks import BlocksOfImage
+from CEM_Demo.method.naturalness import naturalness
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a config asks of one finished map."""
+
+    found: FinishedMap
+
+    @property
+    def config(self) -> Config:
+        """The config of the run."""
+        return self.found.run.config
+
+    @property
+    def goal(self) -> Goal:
+        """What must be reached, and with how many blocks."""
+        return Goal(self.config.change_db, self.config.max_blocks)
+
+    @cached_property
+    def provenance(self) -> dict[str, Any]:
+        """All that decides the answer."""
+        keys = ("change_db", "edit", "quantifier", "max_blocks", "epsilon", "test_num")
+        return {**self.found.provenance, **{key: getattr(self.config, key) for key in keys}}
+
+    def joint_experiment(self, net: nn.Module) -> JointExperiment:
+        """Prepare edits of several blocks at once, with draws that choose and as many fresh ones."""
+        posed = self.found.posed
+        clean = BlocksOfImage(posed.scene.ground_truth, posed.grid.block) if self.config.edit == "clean" else None
+        joint = self.found.joint_experiment(net, 2 * self.config.test_num, clean)
+        self.found.check_origin(joint.origin)
+        return joint
+
+    def candidates(self, joint: JointExperiment) -> NDArray[np.int64]:
+        """The blocks to choose from; on average, only those that the map shows to have an effect of the right sign."""
+        if self.config.edit == "natural" and self.config.quantifier == "mean":
+            effects = self.found.panel.map.values.reshape(-1)[joint.candidates]
+            return joint.candidates[effects * self.config.change_db < 0]
+        return joint.candidates
+
+    def edit(self, joint: JointExperiment) -> Edit:
+        """What the edited blocks hold while they are chosen."""
+        if self.config.edit == "clean":
+            return same_draw_everywhere(joint, [0])
+        numbers = range(self.config.test_num)
+        if self.config.quantifier == "mean":
+            return same_draw_everywhere(joint, numbers)
+        return best_draw_of_each_block(joint, joint.candidates, numbers, 1 if self.config.change_db > 0 else -1)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A counterfactual, and the edited input that shows it, H x W x 3 uint8."""
+
+    result: Counterfactual
+    edited: UInt8Image
+
+
+def answer(question: Question, joint: JointExperiment) -> Answer:
+    """Search for the few blocks outside the ROI whose edit changes it as the config asks."""
+    if question.config.edit == "continuous":
+        return _answer_continuously(question, joint)
+    edit, candidates = question.edit(joint), question.candidates(joint)
+    found = search(edit.mean_changes, candidates, question.goal)
+    fresh = robustness = None
+    if question.config.edit == "natural" and len(found.blocks):
+        draws = range(question.config.test_num, 2 * question.config.test_num)
+        changes = same_draw_everywhere(joint, draws).changes([found.blocks])[0]
+        fresh, robustness = interval_of(changes), float(np.mean([question.goal.is_met(change) for change in changes]))
+    witness = question.config.quantifier == "witness" and question.config.edit == "natural"
+    blocks = [
+        EditedBlock(
+            row=int(block // joint.experiment.grid.shape[1]),
+            column=int(block % joint.experiment.grid.shape[1]),
+            change=float(change),
+            draw=int(edit.draws[0, block]) if witness else None,
+        )
+        for block, change in zip(found.blocks, found.changes, strict=True)
+    ]
+    change = float(found.changes[-1]) if blocks else 0.0
+    edited = edit.input_with(found.blocks)
+    result = _describe(question, joint, blocks, change, edited, len(candidates))
+    return Answer(result.model_copy(update={"fresh": fresh, "robustness": robustness}), edited)
+
+
+def measure_again(question: Question, joint: JointExperiment, found: Answer) -> float:
+    """Make the edit of an answer once more: what it changes, dB."""
+    blocks = found.result.blocks
+    if question.config.edit == "continuous" or not blocks:
+        return change_of(joint, found.edited)
+    columns = joint.experiment.grid.shape[1]
+    numbers = np.array([block.row * columns + block.column for block in blocks])
+    draws = question.config.test_num if question.config.edit == "natural" else 1
+    edit = same_draw_everywhere(joint, range(draws))
+    own = {number: block.draw for number, block in zip(numbers, blocks, strict=True) if block.draw is not None}
+    if own:
+        edit = Edit(joint, edit.draws[:1].copy())
+        edit.draws[0, list(own)] = list(own.values())
+    return float(edit.mean_changes([numbers])[0])
+
+
+def _answer_continuously(question: Question, joint: JointExperiment) -> Answer:
+    chosen, edited = find_perturbation(joint, question.goal, question.config.epsilon)
+    columns = joint.experiment.grid.shape[1]
+    blocks = [EditedBlock(row=int(block // columns), column=int(block % columns)) for block in chosen]
+    return Answer(_describe(question, joint, blocks, change_of(joint, edited), edited, len(joint.candidates)), edited)
+
+
+def _describe(
+    question: Question,
+    joint: JointExperiment,
+    blocks: list[EditedBlock],
+    change: float,
+    edited: UInt8Image,
+    candidates: int,
+) -> Counterfactual:
+    """Put into words and numbers what was found, but for what fresh draws say."""
+    grid = joint.experiment.grid
+    error, seam = 0.0, None
+    if blocks:
+        corners = np.array([(block.row, block.column) for block in blocks]) * grid.block
+        far = naturalness(joint.experiment.scene.degraded, BlocksOfImage(edited, grid.block).at(corners))
+        error, seam = far.error, far.seam if np.isfinite(far.seam) else None
+    return Counterfactual(
+        asked=question.config.change_db,
+        edit=question.config.edit,
+        quantifier=question.config.quantifier,
+        origin=joint.origin,
+        candidates=candidates,
+        blocks=blocks,
+        is_met=question.goal.is_met(change),
+        change=change,
+        fresh=None,
+        robustness=None,
+        area=len(blocks) / joint.roi.size,
+        error=error,
+        seam=seam,
+    )

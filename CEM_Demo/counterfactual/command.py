@@ -1,0 +1,120 @@
+"""From the finished maps of a run to counterfactuals: two pictures and a JSON file each, and one table."""
+
+from __future__ import annotations
+
+import logging
+import time
+from itertools import groupby
+
+from torch import nn
+
+from CEM_Demo.config.schema import Config
+from CEM_Demo.counterfactual.answer import Answer, Question, answer, measure_again
+from CEM_Demo.counterfactual.figure import draw
+from CEM_Demo.counterfactual.record import Counterfactual, Record, read_record
+from CEM_Demo.device import exact_arithmetic
+from CEM_Demo.errors import InputError
+from CEM_Demo.faithfulness.finished import finished_maps
+from CEM_Demo.files import sole_writer, write_bytes
+from CEM_Demo.images import figure_bytes, png_bytes, read_image
+from CEM_Demo.report.row_tables import NONE, write_table
+from CEM_Demo.run.preparation import prepare
+
+log = logging.getLogger(__name__)
+
+FIGURE_DPI = 150
+# How far a measurement may lie from the recorded one, dB: the engines agree to this.
+SAME_CHANGE = 0.002
+
+
+def find_counterfactuals(config: Config, replay: bool = False) -> None:
+    """Find, for all models and images of a finished run, few blocks whose edit changes the ROI by ``change_db``.
+
+    What was found before, with the same config, is not searched again under ``load_previous: 1``.
+
+    Args:
+        config: of the run.
+        replay: measure what was found before once more instead, and compare.
+
+    Raises:
+        InputError: results are missing, unfinished, or computed with another config, image, bank or network; or there
+            is nothing to replay, or a replay gives another number.
+    """
+    questions = [Question(found) for found in finished_maps(prepare(config))]
+    rows = {}
+    for _, of_model in groupby(questions, lambda question: question.found.panel.model):
+        net: nn.Module | None = None
+        for question in of_model:
+            found = question.found
+            record = _known(question) if config.load_previous or replay else None
+            if record is None or replay:
+                net = net or found.model.load()
+                record = _replay(question, record, net) if replay else _answer_and_write(question, net)
+            rows[found.panel.model, found.image] = row(record.result)
+            log.info("%s: %s", found.title, record.result.sentence)
+    write_table(config, questions[0].found.paths, "Counterfactual", rows)
+
+
+def _known(question: Question) -> Record | None:
+    """Give what was found before, if the question was the same."""
+    record = read_record(question.found.paths)
+    return record if record and record.provenance == question.provenance else None
+
+
+def _answer_and_write(question: Question, net: nn.Module) -> Record:
+    paths, title = question.found.paths, question.found.title
+    log.info("%s: searching", title)
+    with sole_writer(paths.pair_folder), exact_arithmetic():
+        began = time.monotonic()
+        joint = question.joint_experiment(net)
+        found = answer(question, joint)
+        seconds = round(time.monotonic() - began, 1)
+        record = Record(provenance=question.provenance, result=found.result, seconds=seconds)
+        write_bytes(paths.counterfactual_input, png_bytes(found.edited))
+        figure = draw(joint.experiment, found.result, found.edited, title)
+        write_bytes(paths.counterfactual_figure, figure_bytes(figure, FIGURE_DPI))
+        # Last, since it vouches for the pictures as well.
+        write_bytes(paths.counterfactual, record.to_bytes())
+    return record
+
+
+def _replay(question: Question, record: Record | None, net: nn.Module) -> Record:
+    """Measure what was found before once more.
+
+    Raises:
+        InputError: there is nothing to replay, or the number is another.
+    """
+    paths = question.found.paths
+    if record is None:
+        raise InputError(f"{paths.counterfactual} does not answer this config; run the command without --replay first")
+    with exact_arithmetic():
+        again = measure_again(
+            question, question.joint_experiment(net), Answer(record.result, read_image(paths.counterfactual_input))
+        )
+    if abs(again - record.result.change) > SAME_CHANGE:
+        raise InputError(
+            f"{paths.counterfactual} says {record.result.change:+.3f} dB, the same edit gives {again:+.3f} dB now; "
+            "delete the file to search anew"
+        )
+    log.info("%s: the edit gives %+.3f dB again", question.found.title, again)
+    return record
+
+
+def row(result: Counterfactual) -> dict[str, str]:
+    """The cells of one map by their headers."""
+    places = ", ".join(f"({block.row}, {block.column})" for block in result.blocks)
+    return {
+        "origin (dB)": f"{result.origin:.2f}",
+        "asked (dB)": f"{result.asked:+g}",
+        "edit": result.edit if result.edit != "natural" else f"natural, {result.quantifier}",
+        "reached": "yes" if result.is_met else "no",
+        "blocks": str(len(result.blocks)),
+        "of": str(result.candidates),
+        "area": f"{result.area:.1%}",
+        "change (dB)": f"{result.change:+.2f}",
+        "fresh draws (dB)": NONE if result.fresh is None else str(result.fresh),
+        "robustness": NONE if result.robustness is None else f"{result.robustness:.0%}",
+        "RMSE (levels)": f"{result.error:.1f}",
+        "seam": NONE if result.seam is None else f"{result.seam:.1f}",
+        "rows and columns": places or NONE,
+    }

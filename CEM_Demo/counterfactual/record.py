@@ -1,0 +1,121 @@
+"""A counterfactual on disk: what was asked, what was found, and what it takes to measure it again."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from CEM_Demo.config.settings import EditKind, Quantifier
+from CEM_Demo.faithfulness.curves import Interval
+from CEM_Demo.results.paths import ResultPaths
+
+EDITS = {
+    "natural": "replaced by natural patches",
+    "clean": "freed of their degradation",
+    "continuous": "changed by an adversary",
+}
+
+
+class EditedBlock(BaseModel):
+    """One block that is edited.
+
+    Attributes:
+        row, column: of the block.
+        change: dB, what the blocks up to this one change together; None where they were not edited one by one.
+        draw: number of the draw that stands there; None where the mean over draws counts, or where there are none.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    row: int
+    column: int
+    change: float | None = None
+    draw: int | None = None
+
+
+class Counterfactual(BaseModel):
+    """What was found for one model on one ROI.
+
+    Attributes:
+        asked: dB; the ROI must lose as much where it is negative, gain as much where it is positive.
+        edit: what the edited blocks hold.
+        quantifier: ``mean`` speaks of places, over patches; ``witness`` of one image, with one patch for each block.
+        origin: PSNR (dB) of the untouched ROI.
+        candidates: how many blocks there were to choose from.
+        blocks: the edited ones, in the order in which they were taken.
+        is_met: whether the edit reaches what was asked, by the draws that chose it.
+        change: dB, by the draws that chose the blocks.
+        fresh: dB, by as many draws that chose nothing; None where there are no draws.
+        robustness: the share of the fresh draws that reach what was asked; None where there are none.
+        area: the share of the image's blocks that is edited.
+        error: root mean square size of the edit within its blocks, in levels of 255.
+        seam: step across the borders of the edited blocks relative to that inside; see
+            :class:`~CEM_Demo.method.naturalness.Naturalness`; None around flat blocks.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    asked: float
+    edit: EditKind
+    quantifier: Quantifier
+    origin: float
+    candidates: int
+    blocks: list[EditedBlock]
+    is_met: bool
+    change: float
+    fresh: Interval | None = None
+    robustness: float | None = None
+    area: float
+    error: float
+    seam: float | None
+
+    @property
+    def sentence(self) -> str:
+        """What was found, for a log, a table or a report."""
+        count = len(self.blocks)
+        if not count:
+            return f"no block outside the ROI changes it by {self.asked:+g} dB or part of it"
+        blocks = "1 block" if count == 1 else f"{count} blocks"
+        kind = "one image, in which " if self.quantifier == "witness" and self.edit == "natural" else ""
+        change = self.fresh if self.fresh and self.quantifier == "mean" else f"{self.change:+.2f}"
+        verdict = "" if self.is_met else f"{self.asked:+g} dB is not reached; the farthest is "
+        doubt = f"; the draws that chose them gave {self.change:+.2f}" if self.is_met and not self._holds else ""
+        return f"{verdict}{kind}{blocks} outside the ROI, {EDITS[self.edit]}: {change} dB{doubt}"
+
+    @property
+    def _holds(self) -> bool:
+        """Whether fresh draws, where they count, reach on average what was asked."""
+        if self.fresh is None or self.quantifier == "witness":
+            return True
+        return abs(self.fresh.mean) >= abs(self.asked) and self.fresh.mean * self.asked > 0
+
+
+class Record(BaseModel):
+    """A counterfactual with what it was made from.
+
+    Attributes:
+        format: number of this layout.
+        provenance: all that decides the numbers.
+        result: what was found.
+        seconds: computing time.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    provenance: dict[str, Any]
+    result: Counterfactual
+    seconds: float
+
+    def to_bytes(self) -> bytes:
+        """The text of the file."""
+        return (self.model_dump_json(indent=1) + "\n").encode()
+
+
+def read_record(paths: ResultPaths) -> Record | None:
+    """Read what was found earlier; None where there is nothing that can be read. It can always be computed anew."""
+    try:
+        return Record.model_validate_json(paths.counterfactual.read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -1,0 +1,133 @@
+"""The effects of all filters of a network on one ROI, draw by draw, and what they say of each filter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from CEM_Demo.filters.experiment import FilterExperiment
+from CEM_Demo.filters.replacements import Replacements
+from CEM_Demo.method.classes import BlockClass, classify
+from CEM_Demo.method.intervals import Estimates, estimate
+
+# Below it (dB), under every replacement, a filter is dead: it has nothing to say in the window of the ROI.
+DEAD_BELOW = 1e-4
+COLORS = 3
+
+# By the name of the replacement, draws x filters float64, dB; NaN where nothing is measured yet.
+Draws = dict[str, NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class FilterEffects:
+    """What single filters do for an ROI; filters are counted layer by layer.
+
+    Attributes:
+        layers: names of the layers.
+        channels: how many filters each layer has.
+        draws: of each replacement, the one that ranks the filters first.
+        tol: dB, smaller effects count as negligible.
+    """
+
+    layers: tuple[str, ...]
+    channels: tuple[int, ...]
+    draws: Mapping[str, NDArray[np.float64]]
+    tol: float
+
+    @property
+    def first(self) -> str:
+        """The replacement that ranks the filters."""
+        return next(iter(self.draws))
+
+    @property
+    def layer_of(self) -> NDArray[np.int64]:
+        """For each filter, the number of its layer."""
+        return np.repeat(np.arange(len(self.layers)), self.channels)
+
+    @property
+    def channel_of(self) -> NDArray[np.int64]:
+        """For each filter, its number within its layer."""
+        return np.concatenate([np.arange(count) for count in self.channels])
+
+    def name_of(self, filter_number: int) -> str:
+        """Name a filter, as in ``body.3.conv2 #17``."""
+        return f"{self.layers[self.layer_of[filter_number]]} #{self.channel_of[filter_number]}"
+
+    def mean(self, kind: str | None = None) -> NDArray[np.float64]:
+        """Give the effect (dB) of each filter under a replacement, by default the first; positive where it helps."""
+        return self.draws[kind or self.first].mean(axis=0)
+
+    def in_layers(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Lay filters' values out as layers x channels; NaN where a layer has fewer channels."""
+        table = np.full((len(self.layers), max(self.channels)), np.nan)
+        table[self.layer_of, self.channel_of] = values
+        return table
+
+    @property
+    def dead(self) -> NDArray[np.bool_]:
+        """For each filter, whether no replacement moves the ROI."""
+        largest = np.max([np.abs(draws).max(axis=0) for draws in self.draws.values()], axis=0)
+        return np.asarray(largest < DEAD_BELOW)
+
+    @property
+    def ranked(self) -> NDArray[np.bool_]:
+        """For each filter, whether it takes part in rankings: dead filters do not, nor do the channels of an image.
+
+        A layer of three channels gives an image. Of its colors nobody doubts that the network needs them.
+        """
+        colors = np.array(self.channels)[self.layer_of] == COLORS
+        return ~self.dead & (~colors | colors.all())
+
+    def strongest(self, sign: int, most: int) -> list[int]:
+        """Give the filters that help (1) or hurt (-1) most, at most so many, the strongest first."""
+        effects = np.where(self.ranked, sign * self.mean(), 0)
+        return [int(number) for number in np.argsort(-effects, kind="stable")[:most] if effects[number] > 0]
+
+    def estimates(self, kind: str) -> Estimates:
+        """Give means and intervals under a replacement; intervals are infinite where it has one draw."""
+        draws = self.draws[kind].T
+        return estimate(draws, np.ones(draws.shape, dtype=bool))
+
+    def classes(self, kind: str | None = None) -> NDArray[np.int8]:
+        """Give the class of each filter, a value of :class:`~CEM_Demo.method.classes.BlockClass`.
+
+        Without chance in a replacement, the effect alone decides. Dead filters are kept out of the tests.
+        """
+        kind = kind or self.first
+        if len(self.draws[kind]) > 1:
+            alive = ~self.dead
+            return classify(self.estimates(kind), self.tol, alive, np.ones_like(alive), np.zeros_like(alive)).codes
+        effects = self.mean(kind)
+        codes = np.where(np.abs(effects) < self.tol, BlockClass.NEGLIGIBLE, np.sign(effects)).astype(np.int8)
+        codes[self.dead] = BlockClass.NOT_TESTED
+        return codes
+
+
+def no_effects(experiment: FilterExperiment, kinds: Sequence[str], replacements: Replacements) -> Draws:
+    """Make room for all effects: NaN everywhere."""
+    return {kind: np.full((replacements.draws(kind), experiment.filters), np.nan) for kind in kinds}
+
+
+def measure_effects(
+    experiment: FilterExperiment, replacements: Replacements, found: Draws, save: Callable[[], None] = lambda: None
+) -> None:
+    """Measure the effects that are missing in ``found``, layer by layer, and put them there.
+
+    Args:
+        experiment: of all filters.
+        replacements: of the network.
+        found: what an earlier run left.
+        save: is called after each layer.
+    """
+    for kind, draws in found.items():
+        for draw in range(len(draws)):
+            left = [layer for layer in experiment.layers if np.isnan(draws[draw, experiment.slice_of(layer)]).any()]
+            if not left:
+                continue
+            values = replacements.values(kind, draw)
+            for layer in left:
+                draws[draw, experiment.slice_of(layer)] = experiment.single_effects(layer, values)
+                save()

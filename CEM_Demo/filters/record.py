@@ -1,0 +1,203 @@
+"""The filters' effects of one network on one ROI, on disk: what was measured so far, and what it came to."""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import zipfile
+from dataclasses import dataclass
+from io import BytesIO, StringIO
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from CEM_Demo.errors import InputError
+from CEM_Demo.files import write_bytes
+from CEM_Demo.filters.effects import Draws, FilterEffects
+from CEM_Demo.filters.explanation import FilterExplanation
+from CEM_Demo.filters.joint import JointCurve
+from CEM_Demo.method.classes import BlockClass
+from CEM_Demo.results.mat_files import mat_bytes
+from CEM_Demo.results.paths import ResultPaths
+from CEM_Demo.results.provenance import differences, digest_of
+from CEM_Demo.results.sealed import WHAT_TO_DO
+
+log = logging.getLogger(__name__)
+
+PROVENANCE = "provenance"
+
+
+class LayerRecord(BaseModel):
+    """One layer.
+
+    Attributes:
+        name, channels: of the layer.
+        all_filters: dB that the ROI loses where all its filters are replaced at once.
+        helping, hurting, dead: how many of its filters do so or are so.
+        effects: of each replacement, dB for each channel.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    channels: int
+    all_filters: float
+    helping: int
+    hurting: int
+    dead: int
+    effects: dict[str, list[float]]
+
+
+class FilterRecord(BaseModel):
+    """What is kept of one network on one ROI.
+
+    Attributes:
+        format: number of this layout.
+        provenance: all that decides the numbers.
+        origin: PSNR (dB, not rounded) of the ROI without intervention.
+        sentence: what the report may say.
+        layers: layer by layer.
+        joint: curves of sets of filters, see :class:`JointCurve`.
+        draws_sha256: digests of the draws in ``filters.npz``, by replacement.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = 1
+    provenance: dict[str, Any]
+    origin: float
+    sentence: str
+    layers: list[LayerRecord]
+    joint: dict[str, JointCurve]
+    draws_sha256: dict[str, str]
+
+    def to_bytes(self) -> bytes:
+        """The text of the file."""
+        return (self.model_dump_json(indent=1) + "\n").encode()
+
+
+@dataclass(frozen=True)
+class FilterFiles:
+    """Where the effects of one network on one ROI are kept.
+
+    Attributes:
+        paths: of the files.
+        provenance: all that decides the numbers, in the types of JSON; others are never mixed in.
+    """
+
+    paths: ResultPaths
+    provenance: dict[str, Any]
+
+    def earlier(self) -> Draws | None:
+        """Read what an earlier run measured; None where there is nothing, or nothing whole.
+
+        Raises:
+            InputError: it was computed differently.
+        """
+        path = self.paths.of_filters(".npz")
+        try:
+            with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as file:
+                draws = {name: file[name] for name in file.files}
+            provenance = json.loads(str(draws.pop(PROVENANCE)))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            log.warning("%s is damaged: the filters are measured again", path)
+            return None
+        if changes := differences(provenance, self.provenance):
+            raise InputError(f"{path} was computed differently: {'; '.join(changes)}; {WHAT_TO_DO}")
+        return draws
+
+    def finished(self, draws: Draws) -> FilterRecord | None:
+        """Read what these draws came to, if an earlier run wrote all of it."""
+        try:
+            record = FilterRecord.model_validate_json(self.paths.of_filters(".json").read_bytes())
+        except (OSError, ValidationError):
+            return None
+        others = all(self.paths.of_filters(suffix).is_file() for suffix in (".csv", ".mat", ".png"))
+        digests = {kind: digest_of(values) for kind, values in draws.items()}
+        return record if others and (record.draws_sha256, record.provenance) == (digests, self.provenance) else None
+
+    def save(self, draws: Draws) -> None:
+        """Write all draws that there are so far."""
+        buffer = BytesIO()
+        np.savez_compressed(buffer, **draws, **{PROVENANCE: np.array(json.dumps(self.provenance))})  # type: ignore[arg-type]
+        write_bytes(self.paths.of_filters(".npz"), buffer.getvalue())
+
+    def finish(self, found: FilterExplanation) -> FilterRecord:
+        """Write the table, the arrays, the figure, and last the record, which vouches for them."""
+        record = self._record(found)
+        write_bytes(self.paths.of_filters(".csv"), comma_separated(found.effects).encode())
+        layered = found.effects.in_layers(found.effects.mean())
+        write_bytes(self.paths.of_filters(".mat"), mat_bytes(layered, "effects"))
+        write_bytes(self.paths.of_filters(".png"), _png(found.figure()))
+        write_bytes(self.paths.of_filters(".json"), record.to_bytes())
+        return record
+
+    def _record(self, found: FilterExplanation) -> FilterRecord:
+        effects = found.effects
+        return FilterRecord(
+            provenance=self.provenance,
+            origin=found.origin,
+            sentence=found.sentence,
+            layers=[_layer_record(found, number) for number in range(len(effects.layers))],
+            joint=found.joint,
+            draws_sha256={kind: digest_of(draws) for kind, draws in effects.draws.items()},
+        )
+
+
+def _layer_record(found: FilterExplanation, number: int) -> LayerRecord:
+    effects = found.effects
+    within = effects.layer_of == number
+    classes = effects.classes()[within]
+    return LayerRecord(
+        name=effects.layers[number],
+        channels=effects.channels[number],
+        all_filters=float(found.of_layers[number]),
+        helping=int((classes == BlockClass.HELPS).sum()),
+        hurting=int((classes == BlockClass.HURTS).sum()),
+        dead=int(effects.dead[within].sum()),
+        effects={kind: effects.mean(kind)[within].tolist() for kind in effects.draws},
+    )
+
+
+def comma_separated(effects: FilterEffects) -> str:
+    """The filters as CSV: layer, channel, dead, and under each replacement effect, interval and class.
+
+    An interval is empty where a replacement has no chance in it.
+    """
+    dead = effects.dead
+    columns: dict[str, list[str]] = {
+        "layer": [effects.layers[number] for number in effects.layer_of],
+        "channel": [str(number) for number in effects.channel_of],
+        "dead": [str(int(one)) for one in dead],
+    }
+    for kind in effects.draws:
+        columns |= _columns(effects, kind, dead)
+    text = StringIO()
+    csv.writer(text, lineterminator="\n").writerows([list(columns), *zip(*columns.values(), strict=True)])
+    return text.getvalue()
+
+
+def _columns(effects: FilterEffects, kind: str, dead: NDArray[np.bool_]) -> dict[str, list[str]]:
+    estimates = effects.estimates(kind)
+    names = [
+        "dead" if gone else BlockClass(code).name.lower()
+        for gone, code in zip(dead, effects.classes(kind), strict=True)
+    ]
+    ends = {"low": estimates.low, "high": estimates.high}
+    return {
+        f"{kind} effect (dB)": [f"{value:.6f}" for value in estimates.mean],
+        **{f"{kind} {end}": [f"{one:.6f}" if np.isfinite(one) else "" for one in ends[end]] for end in ends},
+        f"{kind} class": names,
+    }
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
+    return buffer.getvalue()

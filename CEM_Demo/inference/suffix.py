@@ -1,0 +1,232 @@
+"""Interventions inside a network: channels of feature maps are replaced, and only what lies behind them is computed.
+
+Behind the replaced channels, windows follow the same rules as behind a replaced block of the image.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from CEM_Demo.errors import InputError
+from CEM_Demo.geometry import ROI
+from CEM_Demo.images import UInt8Image
+from CEM_Demo.inference.baseline import run_cone, run_whole
+from CEM_Demo.inference.checks import to_unit_range
+from CEM_Demo.inference.graph import Graph, Node, export_graph
+from CEM_Demo.inference.incremental import BYTES_PER_STEP, TRACED_OTHERWISE
+from CEM_Demo.inference.network_memory import Halving
+from CEM_Demo.inference.operators import is_batchable
+from CEM_Demo.inference.roi_graph import graph_from_roi, windows_behind
+from CEM_Demo.inference.rules import Run
+from CEM_Demo.inference.sites import Layer, Site, with_sites
+from CEM_Demo.inference.window_steps import Steps, Values, compile_steps
+from CEM_Demo.inference.windows import Window, Windows, no_windows, one_window
+
+# For each site, by its node's number, what stands there instead: 1 x C x h x w, or 1 x C x 1 x 1.
+SiteValues = Mapping[int, Tensor]
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one intervention on a layer takes.
+
+    Attributes:
+        multiply_adds: of the part of the network behind the layer that the ROI depends on.
+        whole: of the whole network on the whole image.
+        bytes: of the layer's values in that part, for one image.
+    """
+
+    multiply_adds: float
+    whole: float
+    bytes: int
+
+
+class FilterInference:
+    """A network, one degraded image and one ROI, ready for interventions on the output channels of convolutions."""
+
+    def __init__(
+        self, net: nn.Module, degraded: UInt8Image, roi: ROI, device: torch.device, other: nn.Module | None = None
+    ) -> None:
+        """Take ``degraded``, H x W x 3 uint8 RGB, and ``roi`` in pixels of the output.
+
+        Args:
+            net: maps N x 3 x H x W in 0..1 to N x 3 x sH x sW.
+            degraded: the network's input.
+            roi: what is restored.
+            device: where to compute.
+            other: the same network with other weights, whose filters may take the place of the network's.
+
+        Raises:
+            InputError: torch.export cannot flatten the network, or ``other`` is of another architecture.
+        """
+        height, width = degraded.shape[:2]
+        graphs = [export_graph(one.to(device).eval(), height, width, device) for one in (net, other) if one is not None]
+        sited = with_sites(graphs[0], *graphs[1:])
+        self.device = device
+        self.roi_graph = graph_from_roi(sited.graph, Window(roi.top, roi.bottom, roi.left, roi.right))
+        self.layers = tuple(self._in_reach(layer) for layer in sited.layers)
+        self._net = net
+        self._image = self._to_input(degraded)
+
+    def _in_reach(self, layer: Layer) -> Layer:
+        """Leave out the uses of a layer that the ROI does not depend on."""
+        sites = tuple(site for site in layer.sites if self.roi_graph.needed[site.number].filled.all())
+        return Layer(layer.name, layer.channels, sites)
+
+    def _to_input(self, degraded: UInt8Image) -> Tensor:
+        return to_unit_range(torch.from_numpy(degraded).to(self.device)).permute(2, 0, 1)[None]
+
+    @cached_property
+    def _baseline(self) -> tuple[Tensor, Values]:
+        """The restored ROI, and what is kept of the untouched image."""
+        roi, kept = self._run(self._image)
+        with torch.inference_mode():
+            expected = self._net(self._image)[(..., *self._roi_slices)]
+        if (roi - expected).abs().max() > TRACED_OTHERWISE * max(1.0, float(expected.abs().max())):
+            name = type(self._net).__name__
+            raise InputError(f"torch.export does not trace {name} faithfully, so its filters cannot be replaced")
+        return roi, kept
+
+    @property
+    def _roi_slices(self) -> tuple[slice, slice]:
+        top, bottom, left, right = self.roi_graph.roi
+        return slice(top, bottom), slice(left, right)
+
+    def _run(self, image: Tensor) -> tuple[Tensor, Values]:
+        """Restore the ROI of an image; give it, and what is kept of each node."""
+        with torch.inference_mode():
+            if self.roi_graph.is_local:
+                return run_cone(self.roi_graph, image)
+            output, kept = run_whole(self.roi_graph, image)
+            return output[(..., *self._roi_slices)], kept
+
+    def restored(self) -> Tensor:
+        """Restore the ROI of the untouched image: 3 x h x w, on the device.
+
+        Raises:
+            InputError: the traced network gives another image than the network does.
+        """
+        return self._baseline[0][0]
+
+    def own_values(self) -> SiteValues:
+        """Give what the untouched image has at each site, 1 x C x h x w in :meth:`window` of it."""
+        return self._at_sites(self._baseline[1])
+
+    def values_of(self, degraded: UInt8Image) -> SiteValues:
+        """Give what another image (H x W x 3 uint8, of the same size) has at each site; see :meth:`own_values`."""
+        return self._at_sites(self._run(self._to_input(degraded))[1])
+
+    def _at_sites(self, kept: Values) -> dict[int, Tensor]:
+        # The node before a site keeps just the window that the site may replace.
+        graph = self.roi_graph.graph
+        return {number: kept[graph.nodes[number].inputs[0]] for number in self._numbers}
+
+    def other_values(self) -> SiteValues:
+        """Give what the other weights make of the untouched image at each site; see :meth:`own_values`."""
+        graph, kept = self.roi_graph.graph, self._baseline[1]
+        return {number: kept[graph.nodes[number].inputs[1]] for number in self._numbers}
+
+    @property
+    def _numbers(self) -> list[int]:
+        return [site.number for layer in self.layers for site in layer.sites]
+
+    def window(self, site: Site) -> Window:
+        """Give the window of a site's map on which the ROI depends."""
+        return self.roi_graph.needed[site.number].box(0)
+
+    def size(self, site: Site) -> tuple[int, int]:
+        """Give height and width of a site's map."""
+        return self.roi_graph.graph.nodes[site.number].size
+
+    def work(self, layer: Layer) -> Work:
+        """Count what an intervention on a layer takes; nothing is computed."""
+        nodes, windows = self.roi_graph.graph.nodes, self._windows(layer.sites)
+        of_nodes = zip(windows, nodes, self.roi_graph.multiply_adds, strict=True)
+        count = sum(window.areas[0] * (work / math.prod(node.size)) for window, node, work in of_nodes)
+        held = sum(_bytes(nodes[site.number], self.window(site)) for site in layer.sites)
+        added = {number for one in self.layers for site in one.sites for number in site.others}
+        whole = sum(work for number, work in enumerate(self.roi_graph.multiply_adds) if number not in added)
+        return Work(float(count), whole, held)
+
+    def suffix(self, layers: Sequence[Layer]) -> Suffix:
+        """Prepare interventions on filters of some layers, at all uses of them."""
+        sites = [site for layer in layers for site in layer.sites]
+        with torch.inference_mode():
+            steps = compile_steps(self.roi_graph, self._baseline[1], self._windows(sites))
+        most = self._most_at_once(steps)
+        return Suffix(steps, self.roi_graph.graph, most, Halving(self.device, most))
+
+    def _windows(self, sites: Sequence[Site]) -> list[Windows]:
+        """Find the windows to compute when channels of some sites are replaced."""
+        replaced = {site.number for site in sites}
+        changed = {number: one_window(self.roi_graph.needed[number].box(0)) for number in replaced}
+        # What the other weights would give matters at the replaced sites alone.
+        every = (site for layer in self.layers for site in layer.sites)
+        idle = {number for site in every if site.number not in replaced for number in site.others}
+        windows = windows_behind(self.roi_graph, changed, 1)
+        return [no_windows(1) if number in idle else window for number, window in enumerate(windows)]
+
+    def _most_at_once(self, steps: Steps) -> int:
+        graph, rules = self.roi_graph.graph, self.roi_graph.rules
+        running = [step.number for step in steps.steps]
+        if not all(rules[number] or is_batchable(*_with_inputs(graph, number)) for number in running):
+            return 1
+        return max(1, BYTES_PER_STEP[self.device.type] // max(1, steps.bytes))
+
+
+@dataclass(frozen=True)
+class Suffix:
+    """The part of a network behind some layers that an ROI depends on.
+
+    Attributes:
+        most: how many interventions are restored at a time.
+    """
+
+    _steps: Steps
+    _graph: Graph
+    most: int
+    _halving: Halving
+
+    def restore(self, chosen: Mapping[int, Tensor], replacement: SiteValues | None) -> Tensor:
+        """Restore the ROI for N interventions.
+
+        Args:
+            chosen: for each site by its number, N x C bool, the channels that are replaced.
+            replacement: what stands there instead; None for what the other weights make of the same input.
+
+        Returns:
+            N x 3 x h x w, on the device.
+        """
+        count = len(next(iter(chosen.values())))
+
+        def restore_part(part: slice) -> Tensor:
+            instead: dict[int, Run] = {}
+            for number, mask in chosen.items():
+                value = None if replacement is None else replacement[number]
+                instead[number] = partial(_replaced, mask[part, :, None, None], value)
+            return self._steps.run([None] * len(self._graph.nodes), part.stop - part.start, instead)
+
+        with torch.inference_mode():
+            return torch.cat(self._halving(restore_part, count))
+
+
+def _replaced(mask: Tensor, replacement: Tensor | None, inputs: list[Tensor]) -> Tensor:
+    return torch.where(mask, inputs[1] if replacement is None else replacement, inputs[0])
+
+
+def _with_inputs(graph: Graph, number: int) -> tuple[Node, list[Node]]:
+    node = graph.nodes[number]
+    return node, [graph.nodes[source] for source in node.inputs]
+
+
+def _bytes(node: Node, window: Window) -> int:
+    assert node.shape is not None
+    values = node.shape[1] * math.prod(window.sides) if node.is_map else math.prod(node.shape)
+    return int(4 * np.int64(values))

@@ -1,0 +1,1 @@
+"""Do people look where the network looks? What annotators mark, beside a causal effect map."""

@@ -1,0 +1,221 @@
+"""Counterfactuals: the search on arrays, edits of known networks, and the command on a finished run."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from CEM_Demo.counterfactual import command
+from CEM_Demo.counterfactual.adversarial import change_of, find_perturbation
+from CEM_Demo.counterfactual.command import find_counterfactuals
+from CEM_Demo.counterfactual.edits import best_draw_of_each_block, same_draw_everywhere
+from CEM_Demo.counterfactual.record import read_record
+from CEM_Demo.counterfactual.search import Goal, search
+from CEM_Demo.errors import InputError
+from CEM_Demo.images import read_image
+from CEM_Demo.method.edited_blocks import BlocksOfImage
+from CEM_Demo.results.paths import result_paths, table_path
+from CEM_Demo.run.conductor import compute_effects
+from CEM_Demo.run.preparation import prepare
+from conftest import ROI_OF_TESTS, make_config
+from test_faithfulness import DRAWS, footprints, tiny_joint
+
+Sets = Sequence[np.ndarray]
+
+
+def additive(shares: np.ndarray) -> Callable[[Sets], np.ndarray]:
+    """A network in whose squared error the blocks add: each adds its share of the untouched error."""
+    return lambda sets: np.array([-10 * np.log10(max(1 + shares[blocks].sum(), 1e-9)) for blocks in sets])
+
+
+def fewest(measure: Callable[[Sets], np.ndarray], count: int, goal: Goal) -> int | None:
+    for size in range(1, count + 1):
+        sets = [np.array(some) for some in combinations(range(count), size)]
+        if any(goal.is_met(change) for change in measure(sets)):
+            return size
+    return None
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("change", [-3.0, -1.0, 0.5, 1.5])
+def test_the_search_finds_as_few_blocks_as_there_are_where_squared_errors_add(seed: int, change: float) -> None:
+    shares = np.random.RandomState(seed).uniform(-0.07, 0.3, 10)
+    goal = Goal(change, 10)
+    found = search(additive(shares), np.arange(10), goal)
+    smallest = fewest(additive(shares), 10, goal)
+    assert (len(found.blocks) if found.is_met else None) == smallest
+    assert found.is_met == (smallest is not None)
+    if len(found.blocks):
+        assert found.changes[-1] == additive(shares)([found.blocks])[0]
+
+
+def test_no_block_of_a_found_set_can_be_left_out() -> None:
+    random = np.random.RandomState(0)
+    shares, joint = random.uniform(0, 0.3, 12), np.triu(random.uniform(-0.1, 0.1, (12, 12)), 1)
+
+    def interacting(sets: Sets) -> np.ndarray:
+        sums = [shares[blocks].sum() + joint[np.ix_(blocks, blocks)].sum() for blocks in map(np.sort, sets)]
+        return -10 * np.log10(1 + np.maximum(sums, -0.99))
+
+    for change in (-0.5, -1.0, -2.0, -3.0):
+        goal = Goal(change, 12)
+        found = search(interacting, np.arange(12), goal)
+        assert found.is_met
+        without = [np.delete(found.blocks, number) for number in range(len(found.blocks))]
+        assert not any(map(goal.is_met, interacting([some for some in without if len(some)])))
+
+
+def test_a_pair_is_found_that_is_nothing_alone() -> None:
+    def pair_of_two(sets: Sets) -> np.ndarray:
+        sums = [0.1 * len(blocks) + 0.5 * ({4, 5} <= set(blocks.tolist())) for blocks in sets]
+        return -10 * np.log10(1 + np.array(sums))
+
+    found = search(pair_of_two, np.arange(6), Goal(-1.0, 6))
+    assert sorted(found.blocks) == [4, 5]
+
+
+def test_what_cannot_be_reached_is_said_with_the_farthest_there_is() -> None:
+    measure = additive(np.array([0.1, 0.2, -0.1]))
+    found = search(measure, np.arange(3), Goal(-6.0, 3))
+    assert not found.is_met and sorted(found.blocks) == [0, 1]
+    one = search(measure, np.arange(3), Goal(-6.0, 1))
+    assert not one.is_met and one.blocks.tolist() == [1]
+    none = search(measure, np.arange(0), Goal(-6.0, 3))
+    assert not none.is_met and not len(none.blocks)
+
+
+def test_blocks_of_a_network_that_adds_them_are_taken_by_what_they_add() -> None:
+    joint = footprints(0.4)
+    edit = same_draw_everywhere(joint, range(DRAWS))
+    alone = edit.mean_changes([joint.candidates[[number]] for number in range(len(joint.candidates))])
+    found = search(edit.mean_changes, joint.candidates, Goal(-1.0, 24))
+    assert found.is_met
+    best = joint.candidates[np.argsort(alone)][: len(found.blocks)]
+    assert set(found.blocks) == set(best)
+
+
+def test_an_edit_that_changes_nothing_is_no_counterfactual() -> None:
+    joint = tiny_joint("incremental")
+    own = BlocksOfImage(joint.experiment.scene.degraded, joint.experiment.grid.block)
+    untouched = replace(joint, experiment=replace(joint.experiment, intervention=own))
+    edit = same_draw_everywhere(untouched, [0])
+    assert not edit.changes([joint.candidates[:3], joint.candidates[[5]]]).any()
+    assert not len(search(edit.mean_changes, joint.candidates, Goal(-0.1, 8)).blocks)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_witness_is_at_least_as_strong_as_any_one_draw(sign: int) -> None:
+    joint = tiny_joint("incremental")
+    blocks = joint.candidates[:6]
+    witness = best_draw_of_each_block(joint, blocks, range(DRAWS), sign).changes([blocks[[i]] for i in range(6)])[:, 0]
+    every = same_draw_everywhere(joint, range(DRAWS)).changes([blocks[[i]] for i in range(6)])
+    np.testing.assert_allclose(sign * witness, (sign * every).max(axis=1), atol=0.002)
+
+
+def test_a_perturbation_keeps_to_its_blocks_and_levels_and_does_what_it_says() -> None:
+    joint = tiny_joint("incremental")
+    degraded = joint.experiment.scene.degraded
+    blocks, edited = find_perturbation(joint, Goal(-0.01, 12), 6)
+    moved = np.abs(edited.astype(int) - degraded)
+    assert 0 < moved.max() <= 6
+    shape = joint.experiment.grid.shape
+    changed = moved.any(axis=2).reshape(shape[0], 8, shape[1], 8).any(axis=(1, 3)).reshape(-1)
+    assert set(np.flatnonzero(changed)) <= set(blocks) <= set(joint.candidates)
+    dense = tiny_joint("dense")
+    assert change_of(joint, edited) == pytest.approx(change_of(dense, edited), abs=0.002)
+    assert change_of(joint, edited) <= -0.01
+    assert change_of(joint, degraded) == 0
+
+
+CHANGES = {"load_previous": 1, "test_num": 3, "tol": 0.0, "coarse_num": 2, "fine_num": 4, "change_db": -0.005}
+
+
+@pytest.fixture
+def finished(tmp_path: Path, settings: dict[str, Any]) -> Callable[..., Any]:
+    """Compute the effects of the tiny run, and give a function that makes its config with other keys."""
+    compute_effects(prepare(make_config(tmp_path, settings, **CHANGES)))
+    return lambda **changes: make_config(tmp_path, settings, **{**CHANGES, **changes})
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {},
+        {"change_db": 0.005},
+        {"quantifier": "witness", "change_db": -0.04},
+        {"edit": "clean", "change_db": 0.002},
+        {"edit": "continuous", "change_db": -0.01},
+        {"change_db": -60},
+    ],
+    ids=["mean break", "mean repair", "witness", "clean", "continuous", "out of reach"],
+)
+def test_a_counterfactual_is_found_written_and_replayed(
+    finished: Callable[..., Any],
+    asked: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "CEM_Demo")
+    config = finished(**asked)
+    find_counterfactuals(config)
+    paths = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)
+    record = read_record(paths)
+    assert record is not None and record.result.sentence in caplog.text
+    assert record.result.is_met == (asked.get("change_db") != -60)
+    assert paths.counterfactual_figure.read_bytes().startswith(b"\x89PNG")
+    changed = (read_image(paths.counterfactual_input) != read_image(paths.degraded)).any(axis=2)
+    blocks = {(block.row, block.column) for block in record.result.blocks}
+    assert {(row // 8, column // 8) for row, column in np.argwhere(changed)} == blocks
+    with table_path(config, "Counterfactual", ".csv").open() as file:
+        (line,) = csv.DictReader(file)
+    assert line["blocks"] == str(len(blocks)) and line["reached"] == ("yes" if record.result.is_met else "no")
+    with monkeypatch.context() as patch:
+        patch.setattr(command, "answer", lambda *_: pytest.fail("searched again"))
+        find_counterfactuals(config)
+        find_counterfactuals(config, replay=True)
+    assert "again" in caplog.text
+
+
+def test_only_the_mean_over_patches_speaks_of_places(finished: Callable[..., Any]) -> None:
+    config = finished(quantifier="witness", change_db=-0.04)
+    find_counterfactuals(config)
+    record = read_record(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
+    assert record is not None and record.result.sentence.startswith("one image, in which")
+    assert record.result.robustness is not None and record.result.robustness <= 1
+
+
+def test_a_replay_needs_a_record_and_the_same_number(finished: Callable[..., Any]) -> None:
+    config = finished()
+    with pytest.raises(InputError, match="run the command without --replay first"):
+        find_counterfactuals(config, replay=True)
+    find_counterfactuals(config)
+    paths = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)
+    record = read_record(paths)
+    assert record is not None
+    forged = record.model_copy(update={"result": record.result.model_copy(update={"change": -1.0})})
+    paths.counterfactual.write_bytes(forged.to_bytes())
+    with pytest.raises(InputError, match="the same edit gives"):
+        find_counterfactuals(config, replay=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"change_db": 0}, "change_db: 0 dB asks for no change"),
+        ({"task": "SR", "edit": "clean", "mask_block_size": 8}, "edit: clean needs a degraded input"),
+        ({"quantifier": "some"}, "quantifier"),
+        ({"epsilon": 300}, "epsilon"),
+    ],
+)
+def test_impossible_questions_are_refused(
+    tmp_path: Path, settings: dict[str, Any], changes: dict[str, Any], complaint: str
+) -> None:
+    with pytest.raises(InputError, match=complaint):
+        make_config(tmp_path, settings, **changes)

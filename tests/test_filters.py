@@ -1,0 +1,523 @@
+"""What filters do for an ROI: networks whose answer is known, and the engine against networks with edited weights."""
+
+from __future__ import annotations
+
+import copy
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from CEM_Demo import Degradation, FilterDesign, explain_filters
+from CEM_Demo.errors import InputError
+from CEM_Demo.filters import command
+from CEM_Demo.filters.command import explain_run, forecast_run
+from CEM_Demo.filters.donors import make_donors, others_than
+from CEM_Demo.filters.effects import FilterEffects, measure_effects, no_effects
+from CEM_Demo.filters.experiment import FilterExperiment, make_experiment
+from CEM_Demo.filters.joint import alike, measure_sets
+from CEM_Demo.filters.replacements import Replacements
+from CEM_Demo.geometry import ROI
+from CEM_Demo.inference.sites import Layer
+from CEM_Demo.inference.suffix import FilterInference
+from CEM_Demo.ModelZoo import build_network, entries, load_denoise_model
+from CEM_Demo.ModelZoo.NN.dncnn import DnCNN
+from CEM_Demo.ModelZoo.NN.edsr import EDSR
+from CEM_Demo.ModelZoo.NN.prenet import PReNet
+from CEM_Demo.networks.adapting import PerChannel
+from CEM_Demo.results.filters import filters_sentence
+from CEM_Demo.results.paths import result_paths
+from CEM_Demo.tasks import make_scene
+from CEM_Demo.tasks.scene import Scene, keep_patches
+from conftest import Tiny, make_config, photograph
+from random_networks import RandomNetwork
+from shared_material import SHARED, needs
+
+CPU = torch.device("cpu")
+SIDE = 20
+ROI_HERE = ROI.square(6, 8, 6)
+
+
+class Double(nn.Module):
+    """A network in double precision."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net.double()
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.net(image.double())
+
+
+class Two(nn.Module):
+    """Two convolutions whose output lies within 0..1; ``uses`` of one in the middle share its weights."""
+
+    def __init__(self, width: int = 4, activation: nn.Module | None = None, uses: int = 0) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, width, 3, padding=1)
+        self.shared = nn.Conv2d(width, width, 3, padding=1)
+        self.last = nn.Conv2d(width, 3, 3, padding=1)
+        self.activation = activation or nn.Identity()
+        self.uses = uses
+        for weights in self.parameters():
+            weights.data *= 0.5
+        self.last.bias.data += 0.5  # type: ignore[union-attr]
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = self.activation(self.first(x))
+        for _ in range(self.uses):
+            features = features + torch.tanh(self.shared(features))
+        return self.last(features)
+
+
+def network(**options: Any) -> Two:
+    torch.manual_seed(0)
+    return Two(**options).eval()
+
+
+def picture(seed: int, side: int = SIDE) -> np.ndarray:
+    return np.random.RandomState(seed).randint(0, 256, (side, side, 3)).astype(np.uint8)
+
+
+def pose(
+    net: nn.Module, truth: np.ndarray | None = None, roi: ROI = ROI_HERE, other: nn.Module | None = None
+) -> FilterExperiment:
+    inference = FilterInference(net, picture(0), roi, CPU, other)
+    height, width = inference.restored().shape[1:]
+    if truth is None:
+        truth = picture(1, 8 * SIDE)
+    scene = Scene(truth, picture(0), 1, keep_patches)
+    assert (height, width) == (roi.height, roi.width)
+    return make_experiment(inference, scene, roi, inference.layers)
+
+
+def zeros(experiment: FilterExperiment) -> dict[int, Tensor]:
+    values = Replacements(experiment.inference, ()).values("zero", 0)
+    assert values is not None
+    return dict(values)
+
+
+def as_input(image: np.ndarray) -> Tensor:
+    return torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+
+
+def squared_error(net: nn.Module, truth: np.ndarray) -> float:
+    """Of the ROI, after a dense pass."""
+    with torch.no_grad():
+        restored = net(as_input(picture(0)))[0].double().clamp(0, 1).permute(1, 2, 0).numpy()
+    return float(((restored * 255 - truth[: restored.shape[0], : restored.shape[1]])[ROI_HERE.window] ** 2).sum())
+
+
+def masks(layer: Layer, *channels: int) -> dict[int, Tensor]:
+    """One untouched row, and one for each channel."""
+    mask = torch.zeros(len(channels) + 1, layer.channels, dtype=torch.bool)
+    for row, channel in enumerate(channels, 1):
+        mask[row, channel] = True
+    return {site.number: mask for site in layer.sites}
+
+
+def weights_of(net: nn.Module, name: str) -> tuple[nn.Module, int]:
+    """The module of a layer, and the dimension of its weight along which its filters lie."""
+    module = net.get_submodule(name)
+    return module, 1 if isinstance(module, nn.ConvTranspose2d) else 0
+
+
+@torch.no_grad()
+def delete(net: nn.Module, name: str, channel: int) -> nn.Module:
+    """A copy with the weights and the bias of a filter set to zero."""
+    without = copy.deepcopy(net)
+    module, dimension = weights_of(without, name)
+    per_group = module.weight.shape[dimension] if dimension else 1
+    if dimension:  # groups lie along the inputs of a transposed convolution
+        rows = module.weight.shape[0] // module.groups
+        group = channel // per_group
+        module.weight[group * rows : (group + 1) * rows, channel % per_group] = 0
+    else:
+        module.weight[channel] = 0
+    if module.bias is not None:
+        module.bias[channel] = 0
+    return without
+
+
+def assert_zeroing_deletes(net: nn.Module, roi: ROI, every: int = 1) -> int:
+    """Compare zeroed filters with deleted ones; give how many layers there are."""
+    inference = FilterInference(net, picture(0), roi, CPU)
+    values = Replacements(inference, ()).values("zero", 0)
+    image = as_input(picture(0))
+    for layer in inference.layers[::every]:
+        if not layer.sites or not hasattr(net.get_submodule(layer.name), "weight"):
+            continue
+        channel = layer.channels // 2
+        untouched, zeroed = inference.suffix([layer]).restore(masks(layer, channel), values)
+        with torch.no_grad():
+            for found, dense in ((untouched, net), (zeroed, delete(net, layer.name, channel))):
+                expected = dense(image)[0][(..., *roi.window)]
+                # Outputs of random networks may be much larger than an image's.
+                assert (found - expected).abs().max() <= 1e-5 * max(1.0, float(expected.abs().max())), layer.name
+    return len(inference.layers)
+
+
+class Attention(nn.Module):
+    """A network that sees the whole image through pooled statistics."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.squeeze = nn.Conv2d(4, 2, 1)
+        self.excite = nn.Conv2d(2, 4, 1)
+        self.last = nn.Conv2d(4, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        features = torch.relu(self.first(x))
+        pooled = features.mean((2, 3), keepdim=True)
+        return x + self.last(features * torch.sigmoid(self.excite(torch.relu(self.squeeze(pooled)))))
+
+
+def gray() -> nn.Module:
+    return PerChannel(nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 1, 3, padding=1)))
+
+
+NETWORKS = {
+    "DnCNN": (lambda: DnCNN(width=6, depth=4), 4),
+    "EDSR": (lambda: EDSR(scale=2, width=4, depth=1), 8),
+    "PReNet": (lambda: PReNet(width=4, iterations=2), 16),
+    "attention": (Attention, 4),
+    "gray": (gray, 2),
+    "two uses": (lambda: Two(uses=2), 3),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_zeroing_a_filter_equals_deleting_its_weights(name: str) -> None:
+    torch.manual_seed(0)
+    build, layers = NETWORKS[name]
+    assert assert_zeroing_deletes(build().eval(), ROI_HERE, every=max(1, layers // 4)) == layers
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_zeroing_equals_deleting_in_random_networks(seed: int) -> None:
+    net = RandomNetwork(seed, SIDE, SIDE, depth=4, whole=seed % 2 == 0)
+    height, width = net.output_size
+    assert_zeroing_deletes(net, ROI(width // 3, height // 3, max(1, width // 4), max(1, height // 4)), every=2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("task", "name"), [(entry.tasks[0], entry.name) for entry in entries()])
+def test_zeroing_equals_deleting_in_the_zoo(task: str, name: str) -> None:
+    torch.manual_seed(0)
+    net = build_network(name, task).eval()
+    inference = FilterInference(net, picture(0, 64), ROI.square(24, 24, 8), CPU)
+    values = Replacements(inference, ()).values("zero", 0)
+    for layer in inference.layers[:: max(1, len(inference.layers) // 3)]:
+        if layer.sites:
+            untouched, zeroed = inference.suffix([layer]).restore(masks(layer, 0), values)
+            with torch.no_grad():
+                for found, dense in ((untouched, net), (zeroed, delete(net, layer.name, 0))):
+                    expected = dense(as_input(picture(0, 64)))[0][(..., slice(24, 32), slice(24, 32))]
+                    assert (found - expected).abs().max() <= 1e-5 * max(1.0, float(expected.abs().max()))
+
+
+def test_effects_in_a_linear_network_have_a_closed_form() -> None:
+    net = network()
+    experiment = pose(Double(copy.deepcopy(net)))
+    layer = experiment.layers[0]
+    truth, image = picture(1, 8 * SIDE), as_input(picture(0)).double()
+    net = net.double()
+    with torch.no_grad():
+        features = net.first(image)
+        error = (net.last(features)[0].permute(1, 2, 0).numpy() * 255 - truth[:SIDE, :SIDE])[ROI_HERE.window]
+        for channel, effect in enumerate(experiment.single_effects(layer, zeros(experiment))):
+            change = torch.zeros_like(features)
+            change[:, channel] = -features[:, channel]
+            moved = F.conv2d(change, net.last.weight, padding=1)[0].permute(1, 2, 0).numpy()[ROI_HERE.window] * 255
+            growth = (2 * (error * moved).sum() + (moved**2).sum()) / (error**2).sum()
+            assert effect == pytest.approx(10 * np.log10(1 + growth), abs=1e-6)
+
+
+def test_resampling_costs_what_the_mean_costs_and_the_variance_of_the_donors() -> None:
+    experiment = pose(Double(network()))
+    layer, inference = experiment.layers[0], experiment.inference
+    of_donors = [inference.values_of(picture(seed)) for seed in (5, 6, 7)]
+    number = layer.sites[0].number
+    mean = {number: torch.stack([values[number] for values in of_donors]).mean(dim=0)}
+    truth = experiment.truth.double() / 255
+
+    def restored(values: Any) -> Tensor:
+        return inference.suffix([layer]).restore(masks(layer, 2), values)[1]
+
+    at_mean = restored(mean)
+    resampled = [restored(values) for values in of_donors]
+    errors = torch.stack([(one - truth).square().sum() for one in resampled]).mean()
+    penalty = torch.stack([(one - at_mean).square().sum() for one in resampled]).mean()
+    assert float(errors) == pytest.approx(float((at_mean - truth).square().sum() + penalty), rel=1e-8)
+    assert penalty > 0
+
+
+@torch.no_grad()
+def with_pattern(strength: float) -> tuple[Two, Two]:
+    """A network, and the same with a fifth filter that adds a constant to the image."""
+    plain, planted = network(activation=nn.ReLU()), network(width=5, activation=nn.ReLU())
+    for name in ("first", "last"):
+        own, wider = getattr(plain, name), getattr(planted, name)
+        for parameter, larger in zip(own.parameters(), wider.parameters(), strict=True):
+            larger.zero_()
+            larger[tuple(slice(side) for side in parameter.shape)] = parameter
+    planted.first.bias[4] = 1.0  # type: ignore[index]
+    planted.last.weight[:, 4, 1, 1] = strength
+    return plain, planted
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_a_planted_filter_has_the_effect_of_its_pattern_and_is_found(helps: bool) -> None:
+    plain, planted = with_pattern(0.2)
+    with torch.no_grad():
+        target = (planted if helps else plain)(as_input(picture(0)))[0].clamp(0, 1).permute(1, 2, 0).numpy()
+    noise = np.random.RandomState(2).randint(-25, 26, target.shape)
+    truth = (target * 255 + noise).round().clip(0, 255).astype(np.uint8)
+    experiment = pose(planted, truth)
+    effects = experiment.single_effects(experiment.layers[0], zeros(experiment))
+    expected = 10 * np.log10(squared_error(plain, truth) / squared_error(planted, truth))
+    assert effects[4] == pytest.approx(expected, abs=1e-5)
+    assert (effects.argmax() if helps else effects.argmin()) == 4
+    assert (effects[4] > 0) == helps
+
+
+@torch.no_grad()
+def test_a_filter_that_nobody_reads_has_no_effect_at_all() -> None:
+    net = network(activation=nn.LeakyReLU(0.1))
+    net.last.weight[:, 1] = 0
+    experiment = pose(net)
+    effects = experiment.single_effects(experiment.layers[0], zeros(experiment))
+    assert effects[1] == 0
+    assert np.abs(np.delete(effects, 1)).min() > 0
+
+
+@torch.no_grad()
+def test_permuted_channels_have_permuted_effects() -> None:
+    net, order = network(activation=nn.LeakyReLU(0.1)), [2, 0, 3, 1]
+    other = copy.deepcopy(net)
+    other.first.weight.copy_(net.first.weight[order])
+    other.first.bias.copy_(net.first.bias[order])  # type: ignore[union-attr, index]
+    other.last.weight.copy_(net.last.weight[:, order])
+    effects = [one.single_effects(one.layers[0], zeros(one)) for one in (pose(net), pose(other))]
+    assert effects[1] == pytest.approx(effects[0][order], abs=1e-5)
+
+
+@torch.no_grad()
+def test_two_halves_of_a_filter_have_its_effect_jointly() -> None:
+    activation = nn.LeakyReLU(0.1)
+    net, halves = network(activation=activation), network(width=5, activation=activation)
+    for name in ("first", "last"):
+        for parameter, larger in zip(getattr(net, name).parameters(), getattr(halves, name).parameters(), strict=True):
+            larger[tuple(slice(side) for side in parameter.shape)] = parameter
+    halves.first.weight[4], halves.first.bias[4] = net.first.weight[1], net.first.bias[1]  # type: ignore[index]
+    halves.last.weight[:, 1] = halves.last.weight[:, 4] = net.last.weight[:, 1] / 2
+    whole, split = pose(Double(net)), pose(Double(halves))
+    sets = np.zeros((1, split.filters), dtype=bool)
+    sets[0, [1, 4]] = True
+    jointly = split.joint_effects(sets, zeros(split))[0]
+    assert jointly == pytest.approx(whole.single_effects(whole.layers[0], zeros(whole))[1], abs=1e-6)
+
+
+def test_sets_across_layers_equal_deleting_all_their_weights() -> None:
+    net = network(uses=2)
+    experiment = pose(net)
+    sets = np.zeros((2, experiment.filters), dtype=bool)
+    sets[0, [1, 6]] = sets[1, [0, 9]] = True
+    names = [(layer.name, channel) for layer in experiment.layers for channel in range(layer.channels)]
+    truth = picture(1, 8 * SIDE)
+    for chosen, effect in zip(sets, experiment.joint_effects(sets, zeros(experiment)), strict=True):
+        without: nn.Module = net
+        for number in np.flatnonzero(chosen):
+            without = delete(without, *names[number])
+        expected = 10 * np.log10(squared_error(without, truth) / squared_error(net, truth))
+        assert effect == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_donor_that_is_the_test_image_changes_nothing() -> None:
+    experiment = pose(network(activation=nn.ReLU(), uses=1))
+    values = experiment.inference.values_of(picture(0))
+    for layer in experiment.layers:
+        assert not experiment.single_effects(layer, values).any()
+
+
+@torch.no_grad()
+def test_filters_of_another_checkpoint_replace_weights_at_all_uses() -> None:
+    net, other = network(activation=nn.ReLU(), uses=2), network(activation=nn.ReLU(), uses=2)
+    for weights in other.parameters():
+        weights += 0.1 * torch.randn_like(weights)
+    experiment = pose(net, other=other)
+    truth = picture(1, 8 * SIDE)
+    for layer in experiment.layers:
+        mixed = copy.deepcopy(net)
+        own, foreign = mixed.get_submodule(layer.name), other.get_submodule(layer.name)
+        own.weight[1], own.bias[1] = foreign.weight[1], foreign.bias[1]  # type: ignore[index]
+        expected = 10 * np.log10(squared_error(mixed, truth) / squared_error(net, truth))
+        assert experiment.single_effects(layer, None)[1] == pytest.approx(expected, abs=1e-4)
+    everything = np.ones((1, experiment.filters), dtype=bool)
+    expected = 10 * np.log10(squared_error(other, truth) / squared_error(net, truth))
+    assert experiment.joint_effects(everything, None)[0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_networks_of_other_architectures_do_not_exchange_filters() -> None:
+    with pytest.raises(InputError, match="not of the same architecture"):
+        FilterInference(network(), picture(0), ROI_HERE, CPU, network(width=5))
+
+
+def test_donors_have_noise_of_their_own_and_are_never_the_test_image() -> None:
+    image, other = photograph(32, 40), photograph(24, 50)[:, ::-1].copy()
+    assert len(others_than(image, [image, image[::-1], np.rot90(image), other])) == 1
+    scene = make_scene(Degradation("DN"), image, "a.png")
+    donors = make_donors([other], scene, Degradation("DN"), 0, "a.png", 5)
+    noises = [donor.degraded.astype(int) - donor.image for donor in donors]
+    noises.append(scene.degraded.astype(int) - image)
+    assert all(noise.shape == image.shape for noise in noises)
+    correlations = np.corrcoef([noise.ravel() for noise in noises])
+    assert np.abs(correlations[~np.eye(6, dtype=bool)]).max() < 0.4
+    again = make_donors([other], scene, Degradation("DN"), 0, "a.png", 5)
+    assert all(np.array_equal(one.degraded, two.degraded) for one, two in zip(donors, again, strict=True))
+
+
+def test_explain_filters_from_python() -> None:
+    torch.manual_seed(0)
+    net = Tiny().train()
+    design = FilterDesign(("resample", "mean", "zero"), ("fir*", "last"), 4, [photograph(40, 40), picture(3, 40)])
+    found = explain_filters(net, picture(9, 32), ROI.square(8, 8, 16), Degradation("DN"), design)
+    assert net.training
+    assert found.effects.layers == ("first", "last")
+    assert found.effects.draws["resample"].shape == (4, 7)
+    estimates = found.effects.estimates("resample")
+    assert (estimates.low <= estimates.mean).all() and (estimates.mean <= estimates.high).all()
+    assert found.joint["bottom"].means[0] == pytest.approx(found.effects.mean()[:4].min(), abs=1e-5)
+    assert {card.number for card in found.cards} <= set(range(4))  # the colors of the last layer are not ranked
+    assert found.figure().axes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"layers": ("frist",)}, "filter_layers: frist matches no layer; did you mean first"),
+        ({"replacements": ("median",)}, "replacements: median is not among"),
+        ({"replacements": ("weights",)}, "other: weights takes filters"),
+        ({"donors": ()}, "donors: mean and resample need photographs"),
+    ],
+)
+def test_mistakes_get_one_line(changes: dict[str, Any], message: str) -> None:
+    design = replace(FilterDesign(donors=[photograph(40, 40)]), **changes)
+    with pytest.raises(InputError, match=message):
+        explain_filters(Tiny(), picture(9, 32), ROI.square(8, 8, 16), Degradation("DN"), design)
+
+
+@pytest.fixture
+def of_filters(settings: dict[str, Any]) -> dict[str, Any]:
+    Image.fromarray(picture(4, 48)).save(Path(settings["TextImg_path"]) / "photo_2.png")
+    return {**settings, "filter_draws": 3, "load_previous": 1}
+
+
+def test_a_killed_run_ends_with_the_same_bytes(
+    tmp_path: Path, of_filters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = make_config(tmp_path, of_filters, output_dir=str(tmp_path / "once"))
+    explain_run(once)
+    config = make_config(tmp_path, of_filters)
+    folder = result_paths(config, "Tiny", "photo_1.png", config.rois_of("photo_1.png")[0]).pair_folder
+    measure = FilterExperiment.single_effects
+
+    def killed(self: FilterExperiment, layer: Layer, values: Any) -> np.ndarray:
+        if layer.name == "last":
+            raise KeyboardInterrupt
+        return measure(self, layer, values)
+
+    with monkeypatch.context() as context, pytest.raises(KeyboardInterrupt):
+        context.setattr(FilterExperiment, "single_effects", killed)
+        explain_run(config)
+    assert not (folder / "filters.json").exists()
+    measured: list[str] = []
+    with monkeypatch.context() as context:
+        context.setattr(
+            FilterExperiment,
+            "single_effects",
+            lambda self, layer, values: measured.append(layer.name) or measure(self, layer, values),
+        )
+        explain_run(config)
+    assert measured == ["last"]
+    original = result_paths(once, "Tiny", "photo_1.png", once.rois_of("photo_1.png")[0]).pair_folder
+    for suffix in (".csv", ".json", ".mat", ".png"):
+        assert (folder / f"filters{suffix}").read_bytes() == (original / f"filters{suffix}").read_bytes()
+    with (folder / "filters.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["layer"], row["channel"]) for row in rows][3:5] == [("first", "3"), ("last", "0")]
+    record = json.loads((folder / "filters.json").read_bytes())
+    assert record["layers"][1]["effects"]["mean"][0] == pytest.approx(float(rows[4]["mean effect (dB)"]), abs=1e-6)
+    paths = result_paths(config, "Tiny", "photo_1.png", config.rois_of("photo_1.png")[0])
+    assert filters_sentence(paths, record["provenance"]) == record["sentence"]
+    assert filters_sentence(paths, record["provenance"] | {"image_sha256": "another"}) is None
+    with monkeypatch.context() as context:
+        context.setattr(command, "_experiment", lambda *_: pytest.fail("nothing is left to measure"))
+        explain_run(config)
+        with pytest.raises(InputError, match="tol was 0.01, is now 0.02"):
+            explain_run(make_config(tmp_path, of_filters, tol=0.02))
+
+
+def test_a_dry_run_says_what_each_layer_takes(
+    tmp_path: Path, of_filters: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", "CEM_Demo"):
+        forecast_run(make_config(tmp_path, of_filters, filter_replacement=["mean", "resample"]))
+    assert "first: 4 filters x 4 draws" in caplog.text
+    assert "last: 3 filters x 4 draws" in caplog.text
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"filter_replacement": "median"}, "'median' is not one of mean, resample, zero"),
+        ({"filter_replacement": "missing.pth"}, "missing.pth"),
+        ({"filter_images": "nowhere"}, "filter_images: the folder nowhere does not exist"),
+        ({"filter_layers": ["head"]}, "filter_layers: head matches no layer"),
+    ],
+)
+def test_mistakes_in_a_config_get_one_line(
+    tmp_path: Path, of_filters: dict[str, Any], changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        explain_run(make_config(tmp_path, of_filters, **changes))
+
+
+@pytest.mark.slow
+@needs(SHARED / "images")
+def test_the_best_filters_of_one_image_cost_more_than_random_ones_on_another() -> None:
+    from CEM_Demo.images import read_image
+
+    folder = SHARED / "images" / "eval" / "kodak24"
+    names = [f"kodim{number:02}.png" for number in (1, 2, 3)]
+    images = [np.ascontiguousarray(read_image(folder / name)[128:224, 128:224]) for name in names]
+    net, roi, degradation = load_denoise_model("DnCNN@Demo"), ROI.square(32, 32, 32), Degradation("DN")
+    posed = []
+    for name, image in zip(names[:2], images[:2], strict=True):
+        scene = make_scene(degradation, image, name)
+        inference = FilterInference(net, scene.degraded, roi, CPU)
+        experiment = make_experiment(inference, scene, roi, inference.layers)
+        donors = make_donors(images[2:], scene, degradation, 0, name, 4)
+        posed.append((experiment, Replacements(inference, donors)))
+    chosen_on, replacements = posed[0]
+    found = no_effects(chosen_on, ["mean"], replacements)
+    measure_effects(chosen_on, replacements, found)
+    names, channels = zip(*((layer.name, layer.channels) for layer in chosen_on.layers), strict=True)
+    effects = FilterEffects(names, channels, found, 0.01)
+    count = chosen_on.filters // 100
+    best = np.zeros(chosen_on.filters, dtype=bool)
+    best[effects.strongest(1, count)] = True
+    random = np.random.RandomState(0)
+    sets = np.stack([best, *(alike(best, effects, random) for _ in range(8))])
+    costs = measure_sets(posed[1][0], sets, "mean", posed[1][1])[:, 0]
+    assert costs[0] > costs[1:].max()
