@@ -160,7 +160,8 @@ class FilterInference:
         sites = [site for layer in layers for site in layer.sites]
         with torch.inference_mode():
             steps = compile_steps(self.roi_graph, self._baseline[1], self._windows(sites))
-        return Suffix(steps, self.roi_graph.graph, tuple(sites), self._most_at_once(steps), Halving(self.device))
+        most = self._most_at_once(steps)
+        return Suffix(steps, self.roi_graph.graph, most, Halving(self.device, most))
 
     def _windows(self, sites: Sequence[Site]) -> list[Windows]:
         """Find the windows to compute when channels of some sites are replaced."""
@@ -186,12 +187,10 @@ class Suffix:
 
     Attributes:
         most: how many interventions are restored at a time.
-        sites: where channels can be replaced.
     """
 
     _steps: Steps
     _graph: Graph
-    sites: tuple[Site, ...]
     most: int
     _halving: Halving
 
@@ -208,10 +207,10 @@ class Suffix:
         count = len(next(iter(chosen.values())))
 
         def restore_part(part: slice) -> Tensor:
-            instead: dict[int, Run] = {
-                number: partial(_replaced, mask[part, :, None, None], replacement[number] if replacement else None)
-                for number, mask in chosen.items()
-            }
+            instead: dict[int, Run] = {}
+            for number, mask in chosen.items():
+                value = None if replacement is None else replacement[number]
+                instead[number] = partial(_replaced, mask[part, :, None, None], value)
             return self._steps.run([None] * len(self._graph.nodes), part.stop - part.start, instead)
 
         with torch.inference_mode():

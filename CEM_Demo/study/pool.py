@@ -13,14 +13,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Final
+from typing import Literal
 
 from CEM_Demo.config.schema import Config
 from CEM_Demo.study.jobs import Job
 from CEM_Demo.study.worker import Outcome, failed, make_worker
 
 # A process that forks from one with threads of its own, or with a GPU, may not work.
-START_METHOD: Final = "spawn"
+START_METHOD: Literal["spawn", "fork"] = "spawn"
 # A job that killed this many workers would kill more.
 MOST_DEATHS = 3
 SECONDS_BETWEEN_TICKS = 1.0
