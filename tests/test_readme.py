@@ -18,7 +18,7 @@ TEXT = "\n".join(path.read_text() for path in DOCUMENTS)
 COMMANDS = [
     line.split("#")[0].strip()
     for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
-    for line in block.splitlines()
+    for line in block.replace("\\\n", " ").splitlines()  # a command may go on in the next line
 ]
 
 
