@@ -13,14 +13,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Literal
 
 from CEM_Demo.config.schema import Config
 from CEM_Demo.study.jobs import Job
 from CEM_Demo.study.worker import Outcome, failed, make_worker
 
 # A process that forks from one with threads of its own, or with a GPU, may not work.
-START_METHOD: Literal["spawn", "fork"] = "spawn"
+START_METHOD = "spawn"
 # A job that killed this many workers would kill more.
 MOST_DEATHS = 3
 SECONDS_BETWEEN_TICKS = 1.0
@@ -127,7 +126,7 @@ def _hire(config: Config, threads: int, job: Job) -> _Worker:
     """Start a process that does jobs, the first at once."""
     context = multiprocessing.get_context(START_METHOD)
     connection, its_end = context.Pipe()
-    process = context.Process(target=_serve, args=(its_end, config, threads))
+    process = context.Process(target=_serve, args=(its_end, config, threads))  # type: ignore[attr-defined]
     process.start()
     its_end.close()
     worker = _Worker(config, process, connection, job)
