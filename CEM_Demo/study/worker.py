@@ -41,6 +41,7 @@ class Outcome:
 
     @property
     def failed(self) -> bool:
+        """Whether the job was not finished for a reason of its own."""
         return bool(self.line) and not self.held
 
 
