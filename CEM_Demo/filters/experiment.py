@@ -95,7 +95,7 @@ class FilterExperiment:
         size = min(suffix.most, count)
 
         def measure(part: slice | None) -> NDArray[np.float64]:
-            chosen = {}
+            chosen: dict[int, Tensor] = {}
             for layer in layers:
                 some = torch.zeros(size, layer.channels, dtype=torch.bool)
                 if part is not None:
