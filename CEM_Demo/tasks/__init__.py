@@ -46,7 +46,6 @@ def degrade_anew(degradation: Degradation, image: UInt8Image, seed: int) -> UInt
     if degradation.task == "DN":
         return denoising.add_noise(image, np.random.RandomState(seed), degradation.sigma)
     if degradation.task == "DR":
-        height, width = image.shape[:2]
-        rain = deraining.make_rain(height, width, seed, degradation.rain)
+        rain = deraining.make_rain(image.shape[0], image.shape[1], seed, degradation.rain)
         return deraining.add_rain(image, rain.layer, rain.opacity)
     return image
