@@ -6,10 +6,10 @@ import unicodedata
 import warnings
 from io import BytesIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps
 
@@ -17,6 +17,9 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.files import reading
 from CEM_Demo.geometry import ROI
 from CEM_Demo.wording import did_you_mean, first_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 UInt8Image = NDArray[np.uint8]
 PEAK = 255  # the highest of 8-bit values, to which PSNR refers
