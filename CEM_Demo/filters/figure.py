@@ -33,7 +33,8 @@ def draw(explanation: FilterExplanation) -> Figure:
     heights = [map_height, 2.8, 1.25 * card_rows + 0.4]
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.7), layout="constrained")
     figure.suptitle(f"{explanation.model} on {explanation.image}\n{explanation.sentence}", fontsize=10)
-    of_map, of_curves, of_cards = np.ravel(figure.subfigures(3, 1, height_ratios=heights))
+    grid = figure.add_gridspec(3, 1, height_ratios=heights)
+    of_map, of_curves, of_cards = (figure.add_subfigure(grid[row]) for row in range(3))
     _draw_map(of_map.subplots(), explanation)
     sorted_effects, of_sets = of_curves.subplots(1, 2)
     _draw_sorted(sorted_effects, explanation)
