@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import runpy
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,6 +17,7 @@ import yaml
 from PIL import Image
 from torch import Tensor, nn
 
+from browsing import launched
 from CEM_Demo.command_line import read_config
 from CEM_Demo.config.schema import Config
 from CEM_Demo.geometry import ROI
@@ -59,6 +61,13 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     terminalreporter.section("sweep over strangers")
     for row in rows:
         terminalreporter.line("  ".join(map(str.ljust, row, widths)).rstrip())
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Start headless Chromium for the tests of a module."""
+    with launched() as started:
+        yield started
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 from base64 import b64decode
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import pytest
 import torch
 from PIL import Image
 
+from browsing import needs_chromium, open_page
 from CEM_Demo.config.schema import Config
 from CEM_Demo.method.classes import BlockClass
 from CEM_Demo.report import report
@@ -30,12 +30,9 @@ from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
 from conftest import Tiny, make_config, make_settings, register_tiny
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-software-rasterizer", "--disable-background-networking"]
 MODELS = ["Tiny", "Other"]
-PATIENCE = 300  # seconds, for a machine that does other things too
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+pytestmark = needs_chromium
 
 
 @pytest.fixture(scope="module")
@@ -70,31 +67,9 @@ def test_the_page_says_which_blocks_one_model_uses_alone(path: Path, panels: lis
     assert sentence in path.read_text()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as driver:
-        yield driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=1000 * PATIENCE)
-
-
 @pytest.fixture
 def opened(browser: Any, path: Path) -> Any:
     return partial(open_page, browser, path)
-
-
-@contextmanager
-def open_page(browser: Any, path: Path, **options: Any) -> Iterator[Any]:
-    """The report in a browser; whatever it complains of, or tries to load, fails the test."""
-    complaints: list[str] = []
-    page = browser.new_page(**{"viewport": {"width": 1200, "height": 900}, **options})
-    page.set_default_timeout(1000 * PATIENCE)
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: complaints.append(request.url) if request.url.startswith("http") else None)
-    page.goto(path.as_uri())
-    yield page
-    page.close()
-    assert complaints == []
 
 
 def fills(page: Any) -> list[list[str]]:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat
 
+from browsing import needs_chromium, open_page
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.method.classes import BlockClass
@@ -25,7 +26,6 @@ from CEM_Demo.study.measures import MEASURES, causal_radius, measure_map, net_ef
 from CEM_Demo.study.report import report_study
 from CEM_Demo.study.statistics import compare_pairs, estimate_mean, image_means
 from conftest import make_config, photograph
-from test_report import needs_chromium, opened
 
 NETWORK = """
 import torch
@@ -175,10 +175,10 @@ def test_equal_results_make_equal_files(study: Config) -> None:
 
 
 @needs_chromium
-def test_the_page_sorts_its_table_and_links_to_the_report(study: Config) -> None:
+def test_the_page_sorts_its_table_and_links_to_the_report(browser: Any, study: Config) -> None:
     report = make_report(study)
     report_study(study)
-    with opened(table_path(study, "Study", ".html")) as page:
+    with open_page(browser, table_path(study, "Study", ".html")) as page:
         psnr = page.locator("#models th button", has_text="ROI PSNR")
         shown = page.locator("#models tbody td:nth-child(3)")
         for sign in (-1, 1):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -34,12 +33,13 @@ def draw(explanation: FilterExplanation) -> Figure:
     heights = [map_height, 2.8, 1.25 * card_rows + 0.4]
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.7), layout="constrained")
     figure.suptitle(f"{explanation.model} on {explanation.image}\n{explanation.sentence}", fontsize=10)
-    parts: Any = figure.subfigures(3, 1, height_ratios=heights)
-    _draw_map(parts[0].subplots(), explanation)
-    of_sets, sorted_effects = parts[1].subplots(1, 2)
-    _draw_sorted(of_sets, explanation)
-    _draw_joint(sorted_effects, explanation)
-    _draw_cards(parts[2], explanation, card_rows)
+    grid = figure.add_gridspec(3, 1, height_ratios=heights)
+    of_map, of_curves, of_cards = (figure.add_subfigure(grid[row]) for row in range(3))
+    _draw_map(of_map.subplots(), explanation)
+    sorted_effects, of_sets = of_curves.subplots(1, 2)
+    _draw_sorted(sorted_effects, explanation)
+    _draw_joint(of_sets, explanation)
+    _draw_cards(of_cards, explanation, card_rows)
     return figure
 
 
