@@ -86,6 +86,10 @@ def _draw_joint(axes: Axes, explanation: FilterExplanation) -> None:
             axes.plot(curve.points, curve.summed, "--", color=color, linewidth=0.8, label="their effects summed")
     if axes.lines:
         axes.set_xscale("log", base=2)
+        # Sums grow without bounds; they may leave the plot.
+        highest = max(max(curve.means, default=0) for curve in explanation.joint.values())
+        if highest > 0:
+            axes.set_ylim(top=1.4 * highest)
         axes.legend(fontsize=7, frameon=False)
     _set_up(axes, "filters replaced at once", "filters", "lost by the ROI (dB)")
 
