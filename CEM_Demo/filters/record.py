@@ -11,7 +11,6 @@ from io import BytesIO, StringIO
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -20,6 +19,7 @@ from CEM_Demo.files import write_bytes
 from CEM_Demo.filters.effects import Draws, FilterEffects
 from CEM_Demo.filters.explanation import FilterExplanation
 from CEM_Demo.filters.joint import JointCurve
+from CEM_Demo.images import figure_bytes
 from CEM_Demo.method.classes import BlockClass
 from CEM_Demo.results.mat_files import mat_bytes
 from CEM_Demo.results.paths import ResultPaths
@@ -29,6 +29,7 @@ from CEM_Demo.results.sealed import WHAT_TO_DO
 log = logging.getLogger(__name__)
 
 PROVENANCE = "provenance"
+FIGURE_DPI = 130
 
 
 class LayerRecord(BaseModel):
@@ -134,7 +135,7 @@ class FilterFiles:
         write_bytes(self.paths.of_filters(".csv"), comma_separated(found.effects).encode())
         layered = found.effects.in_layers(found.effects.mean())
         write_bytes(self.paths.of_filters(".mat"), mat_bytes(layered, "effects"))
-        write_bytes(self.paths.of_filters(".png"), _png(found.figure()))
+        write_bytes(self.paths.of_filters(".png"), figure_bytes(found.figure(), FIGURE_DPI))
         write_bytes(self.paths.of_filters(".json"), record.to_bytes())
         return record
 
@@ -195,9 +196,3 @@ def _columns(effects: FilterEffects, kind: str, dead: NDArray[np.bool_]) -> dict
         **{f"{kind} {end}": [f"{one:.6f}" if np.isfinite(one) else "" for one in ends[end]] for end in ends},
         f"{kind} class": names,
     }
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=130, metadata={"Software": None})
-    return buffer.getvalue()
