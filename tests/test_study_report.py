@@ -189,7 +189,7 @@ def test_the_page_sorts_its_table_and_links_to_the_report(browser: Any, study: C
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
         page.locator(".maps a").nth(11).click()
         assert page.url == f"{report.as_uri()}#case-6"
-        assert page.locator("#case-6 h2").inner_text() == IMAGES[2]
+        assert page.locator("#case-6 h2").text_content() == IMAGES[2]
 
 
 def test_rings_radius_and_net_effect_of_a_known_map() -> None:

@@ -257,7 +257,7 @@ def parse(text: str) -> Page:
 
 def assert_page_is_sound(text: str, names: list[str]) -> None:
     """Check that the page has only the tags and attributes of the template, and the names as text."""
-    page, plain = parse(text), parse(a_page("plain", with_lam='class="lam"' in text))
+    page, plain = parse(text), parse(a_page("plain", 'class="lam"' in text, 'id="patches"' in text))
     assert set(page.shape) == set(plain.shape)
     assert [tag for tag, _ in page.shape].count("script") == [tag for tag, _ in plain.shape].count("script")
     shown = "\n".join(page.texts)
@@ -268,7 +268,7 @@ def assert_page_is_sound(text: str, names: list[str]) -> None:
 PHOTOGRAPH = photograph(16, 16)
 
 
-def a_page(text: str, with_lam: bool = True) -> str:
+def a_page(text: str, with_lam: bool = True, with_patches: bool = True) -> str:
     """Render the report of one model on one image, with ``text`` wherever text of the user or of a file goes."""
     roi = np.zeros((2, 2), dtype=bool)
     made = make_map(30.0, {"coarse": Draws.of_published(np.full((2, 2, 2), 29.0))}, 0.01, roi)
@@ -282,7 +282,7 @@ def a_page(text: str, with_lam: bool = True) -> str:
     panel = Panel(text, text, "DN", ROI_OF_TESTS, 8, 30.0, PHOTOGRAPH, PHOTOGRAPH, PHOTOGRAPH, made)
     column = Column(
         panel,
-        (ShownMap("psnr", "dB", 30.0, made, None),),
+        (ShownMap("psnr", "dB", 30.0, made, np.zeros((2, 2, 2), np.int64) if with_patches else None),),
         manifest,
         ShownLam(png_bytes(PHOTOGRAPH), (text,), np.ones((2, 2))) if with_lam else None,
         text if with_lam else None,
