@@ -59,7 +59,7 @@ class Ledger:
                 if self._is_left(part):
                     yield self._plan[part]
                     bar.update(part.stop - part.start)
-                else:
+                elif not bar.disable:  # a bar that is not shown does not know where it began
                     bar.initial += part.stop - part.start
                     bar.n += part.stop - part.start
 
