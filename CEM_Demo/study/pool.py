@@ -24,7 +24,8 @@ START_METHOD = "spawn"
 # A job that killed this many workers would kill more.
 MOST_DEATHS = 3
 SECONDS_BETWEEN_TICKS = 1.0
-SECONDS_TO_SAVE = 10.0  # what a process may take to end
+SECONDS_TO_LEAVE = 1.0  # what an idle process takes to see that no more jobs come
+SECONDS_TO_SAVE = 10.0  # what a busy one may take to end
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class _Worker:
 
     def end(self) -> None:
         self.connection.close()
+        self.process.join(SECONDS_TO_LEAVE)
         self.process.terminate()
         self.process.join(SECONDS_TO_SAVE)
         self.process.kill()
