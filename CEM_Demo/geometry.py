@@ -104,6 +104,14 @@ class Grid:
         in_columns = (columns < roi.right) & (columns + side > roi.left)
         return in_rows[:, None] & in_columns[None, :]
 
+    def distances_to(self, roi: ROI) -> NDArray[np.float64]:
+        """Give rows x columns, from each block's middle to the nearest point of the ROI, in blocks; zero inside it."""
+        side = self.block * self.scale
+        rows, columns = ((np.arange(count) + 0.5) * side for count in self.shape)
+        down = np.maximum(np.maximum(roi.top - rows, rows - roi.bottom), 0)
+        across = np.maximum(np.maximum(roi.left - columns, columns - roi.right), 0)
+        return np.hypot(down[:, None], across[None, :]) / side
+
     def is_aligned(self, roi: ROI) -> bool:
         """Say whether the ROI consists of whole blocks."""
         side = self.block * self.scale

@@ -16,7 +16,7 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import Grid
 from CEM_Demo.people.annotators import find_outliers, krippendorff_alpha
 from CEM_Demo.people.assessment import Marked, assess, bootstrap
-from CEM_Demo.people.command import compare_with_people, distances_to
+from CEM_Demo.people.command import compare_with_people
 from CEM_Demo.people.coverage import cover
 from CEM_Demo.people.masks import read_sheets
 from CEM_Demo.people.page import write_page
@@ -172,7 +172,7 @@ def test_intervals_are_over_images_and_annotators() -> None:
 
 
 def test_distances_are_those_to_the_nearest_edge_of_the_roi() -> None:
-    distances = distances_to(ROI_OF_TESTS, GRID)
+    distances = GRID.distances_to(ROI_OF_TESTS)
     assert not distances[1:3, 1:3].any()
     assert distances[1, 0] == 0.5 and distances[0, 0] == pytest.approx(0.5**0.5) and distances[1, 4] == 1.5
 

@@ -156,7 +156,7 @@ def mediation_of(
             for path, draws in (("", rounds[name]), (FROZEN, rounds[round_of(name, FROZEN)])):
                 _take_last_round(origins[path], draws, effects[path], errors[path])
     outside = tried & ~grid.overlaps(roi)
-    return Mediation(effects[""], effects[FROZEN], errors[""], errors[FROZEN], outside, _distances(grid, roi), tol)
+    return Mediation(effects[""], effects[FROZEN], errors[""], errors[FROZEN], outside, grid.distances_to(roi), tol)
 
 
 def _take_last_round(origin: float, draws: Draws, effects: NDArray[np.float64], errors: NDArray[np.float64]) -> None:
@@ -166,15 +166,6 @@ def _take_last_round(origin: float, draws: Draws, effects: NDArray[np.float64], 
     counts = np.maximum(draws.counts, 1)
     effects[chosen] = (differences.sum(axis=2) / counts)[chosen]
     errors[chosen] = ((10 ** (differences / 10) - 1).sum(axis=2) / counts)[chosen]
-
-
-def _distances(grid: Grid, roi: ROI) -> NDArray[np.float64]:
-    """Rows x columns, the distance from each block's middle to the nearest point of the ROI, in blocks."""
-    side = grid.block * grid.scale
-    rows, columns = ((np.arange(count) + 0.5) * side for count in grid.shape)
-    down = np.maximum(np.maximum(roi.top - rows, rows - roi.bottom), 0)
-    across = np.maximum(np.maximum(roi.left - columns, columns - roi.right), 0)
-    return np.hypot(down[:, None], across[None, :]) / side
 
 
 def _share(part: float, rest: float) -> float:

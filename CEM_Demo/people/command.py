@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import write_bytes
-from CEM_Demo.geometry import ROI, Grid, grid_of, image_with_rois
+from CEM_Demo.geometry import Grid, grid_of, image_with_rois
 from CEM_Demo.images import figure_bytes
 from CEM_Demo.people.assessment import Marked, Relevance, assess, bootstrap
 from CEM_Demo.people.coverage import cover
@@ -87,16 +87,7 @@ def _marked(panel: Panel, shares: NDArray[np.float64], kind: str) -> Marked:
     effects = panel.map.values
     grid = grid_of(panel.ground_truth, panel.block, 1)
     scores = np.maximum(effects if kind == "helps" else -effects, 0.0)
-    return Marked(shares, scores, distances_to(panel.roi, grid), panel.map.reach, grid.overlaps(panel.roi))
-
-
-def distances_to(roi: ROI, grid: Grid) -> NDArray[np.float64]:
-    """Give the distances of the blocks' centers to the ROI, rows x columns, in blocks; zero inside of it."""
-    side = grid.block * grid.scale
-    rows, columns = (side * (np.arange(count) + 0.5) for count in grid.shape)
-    down = np.maximum(np.maximum(roi.top - rows, rows - roi.bottom), 0)
-    across = np.maximum(np.maximum(roi.left - columns, columns - roi.right), 0)
-    return np.hypot(down[:, None], across[None, :]) / side
+    return Marked(shares, scores, grid.distances_to(panel.roi), panel.map.reach, grid.overlaps(panel.roi))
 
 
 def _write_picture(config: Config, panel: Panel, marked: dict[str, Marked], title: str) -> None:
