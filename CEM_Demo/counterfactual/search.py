@@ -9,6 +9,8 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from CEM_Demo.method.metric import error_growth
+
 # The best blocks of which all pairs are tried, where the greedy search took three.
 PAIRED = 20
 # How many blocks are measured again at a time, to make use of batches.
@@ -36,7 +38,7 @@ class Goal:
 
     def progress(self, change: NDArray[np.float64]) -> NDArray[np.float64]:
         """How far changes (dB) go, as a share of the untouched ROI's squared error, in which effects add."""
-        return (10 ** (-change / 10) - 1) * (1 if self.change < 0 else -1)
+        return error_growth(-change) * (1 if self.change < 0 else -1)
 
 
 @dataclass(frozen=True)

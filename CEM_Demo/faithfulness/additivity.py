@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from CEM_Demo.faithfulness.experiment import JointExperiment
+from CEM_Demo.method.metric import error_growth
 
 SETS_PER_SIZE = 24
 
@@ -36,7 +37,7 @@ class Additivity(BaseModel):
         size: blocks of a set.
         sets: how many sets were tried.
         decibels: of effects in dB.
-        ratio: of effects as the relative growth of the squared error, ``10 ** (effect / 10) - 1``.
+        ratio: of effects as the relative growth of the squared error, see :func:`~CEM_Demo.method.metric.error_growth`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -45,11 +46,6 @@ class Additivity(BaseModel):
     sets: int
     decibels: Agreement
     ratio: Agreement
-
-
-def growth(effects: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Turn effects on PSNR (dB) into what they add to the ROI's squared error, relative to what it is untouched."""
-    return np.asarray(10 ** (effects / 10) - 1)
 
 
 def paired_additivity(
@@ -82,7 +78,9 @@ def paired_additivity(
             size=size,
             sets=SETS_PER_SIZE,
             decibels=agreement((sets * apart).sum(axis=1)[groups == size], together[groups == size]),
-            ratio=agreement((sets * growth(apart)).sum(axis=1)[groups == size], growth(together)[groups == size]),
+            ratio=agreement(
+                (sets * error_growth(apart)).sum(axis=1)[groups == size], error_growth(together)[groups == size]
+            ),
         )
         for size in possible
     ]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from torch import nn
 
-from CEM_Demo.faithfulness.additivity import growth
 from CEM_Demo.faithfulness.experiment import JointExperiment
 from CEM_Demo.faithfulness.reliability import rank_correlation
+from CEM_Demo.method.metric import error_growth
 
 SINGLE_LAYERS = 5
 
@@ -98,4 +98,4 @@ def _map_of(joint: JointExperiment, draws: int) -> NDArray[np.float64]:
     """The mean growth of the squared error by each block that may be replaced."""
     blocks, joint = joint.candidates, joint.unrounded()
     effects = joint.single_effects(np.repeat(blocks, draws), np.tile(np.arange(draws), len(blocks)))
-    return np.asarray(growth(effects).reshape(len(blocks), draws).mean(axis=1))
+    return np.asarray(error_growth(effects).reshape(len(blocks), draws).mean(axis=1))

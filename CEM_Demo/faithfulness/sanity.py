@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from CEM_Demo.faithfulness.additivity import growth
 from CEM_Demo.faithfulness.experiment import JointExperiment
 from CEM_Demo.method.intervention import Pasted
+from CEM_Demo.method.metric import error_growth
 
 # Blocks among which a pair is looked for that changes no value of the ROI in common.
 MOST_TRIED = 48
@@ -58,7 +58,7 @@ def _disjoint(joint: JointExperiment) -> float | None:
         return None
     draws = np.full(2, FIRST_DRAW)
     jointly = joint.effects(joint.mask(pair)[None], draws[:1])
-    return float(growth(jointly)[0] - growth(joint.single_effects(pair, draws)).sum())
+    return float(error_growth(jointly)[0] - error_growth(joint.single_effects(pair, draws)).sum())
 
 
 def _disjoint_pair(joint: JointExperiment) -> NDArray[np.int64] | None:

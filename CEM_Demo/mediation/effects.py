@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from CEM_Demo.geometry import ROI, Grid
 from CEM_Demo.method.measurements import EFFECT_ROUNDS, FROZEN, Draws, MeasuredMetric, round_of
+from CEM_Demo.method.metric import error_growth
 
 FAR = 4.0  # blocks from the ROI
 
@@ -165,7 +166,7 @@ def _take_last_round(origin: float, draws: Draws, effects: NDArray[np.float64], 
     differences = np.where(draws.tried, origin - draws.values, 0.0)
     counts = np.maximum(draws.counts, 1)
     effects[chosen] = (differences.sum(axis=2) / counts)[chosen]
-    errors[chosen] = ((10 ** (differences / 10) - 1).sum(axis=2) / counts)[chosen]
+    errors[chosen] = (error_growth(differences).sum(axis=2) / counts)[chosen]
 
 
 def _share(part: float, rest: float) -> float:

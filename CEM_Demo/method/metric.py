@@ -70,6 +70,14 @@ def psnr(squared_error: NDArray[np.integer], values: int) -> NDArray[np.float64]
     return 10 * np.log10(PEAK**2 / mean)
 
 
+def error_growth(effects: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Turn effects on PSNR (dB) into what they add to the ROI's squared error, relative to what it is untouched.
+
+    dB do not add; these do, as far as blocks change different values of the ROI.
+    """
+    return np.asarray(10 ** (effects / 10) - 1)
+
+
 def unrounded_psnr(restored: Tensor, ground_truth: Tensor) -> NDArray[np.float64]:
     """PSNR (dB) of values that are clipped but not rounded; arguments as of :attr:`Metric.measure`."""
     error = restored.double().clamp(0, 1).mul(PEAK).sub(ground_truth.double()).square().flatten(1).mean(dim=1)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_cdt
 
 from CEM_Demo.method.classes import BlockClass
+from CEM_Demo.method.metric import error_growth
 
 HELD = 0.9  # share of the absolute effect that the causal radius holds
 
@@ -135,7 +136,7 @@ def net_effect(effects: NDArray[np.float64]) -> float:
     Effects in dB must not be summed; the growths of the squared error add, as long as what blocks change in the ROI
     does not interfere. The sum is positive where the blocks (dB, rows x columns) help more than they hurt.
     """
-    return float((10 ** (effects / 10) - 1).sum())
+    return float(error_growth(effects).sum())
 
 
 def pad_profiles(profiles: Sequence[Profile]) -> NDArray[np.float64]:
