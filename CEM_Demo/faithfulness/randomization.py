@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict
 from torch import nn
 
 from CEM_Demo.faithfulness.experiment import JointExperiment
-from CEM_Demo.faithfulness.reliability import rank_correlation
 from CEM_Demo.method.metric import error_growth
+from CEM_Demo.method.rank_correlation import rank_correlation
 
 SINGLE_LAYERS = 5
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
-from scipy.stats import spearmanr
 
 from CEM_Demo.method.certainty import Certainty
 from CEM_Demo.method.classes import BlockClass
 from CEM_Demo.method.extremes import balanced_draws, odd_draws
 from CEM_Demo.method.intervals import estimate
+from CEM_Demo.method.rank_correlation import rank_correlation
 
 
 class Reliability(BaseModel):
@@ -67,13 +66,6 @@ def compare_runs(first: Certainty, second: Certainty, differs: dict[str, list[An
         same_class=float(np.mean(codes[0] == codes[1])) if outside.any() else None,
         opposite=int((codes[0] * codes[1] == BlockClass.HELPS * BlockClass.HURTS).sum()),
     )
-
-
-def rank_correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
-    """Spearman's correlation of two maps, -1..1; None below three blocks, or where a map is the same everywhere."""
-    if len(first) < 3 or min(np.ptp(first), np.ptp(second)) == 0:
-        return None
-    return float(spearmanr(first, second).statistic)
 
 
 def split_half(certainty: Certainty) -> Reliability | None:

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 from scipy import stats
 
+from CEM_Demo.method.rank_correlation import rank_correlation
+
 # A block is marked where people cover at least half of it.
 MARKED = 0.5
 
@@ -53,7 +55,7 @@ def score(scores: NDArray[np.float64], shares: NDArray[np.float64]) -> Scores:
     common = float((highest * marked).sum())
     return Scores(
         auc=area_under_curve(scores, marked) if some else None,
-        spearman=correlation(scores, shares),
+        spearman=rank_correlation(scores, shares),
         mass=float(scores[marked].sum() / total) if count and total > 0 else None,
         rank=common / count if some and total > 0 else None,
         overlap=common / (2 * count - common) if some and total > 0 else None,
@@ -77,18 +79,11 @@ def area_under_curve(scores: NDArray[np.float64], marked: NDArray[np.bool_]) -> 
     return float((ranks[marked].sum() - count * (count + 1) / 2) / (count * (len(marked) - count)))
 
 
-def correlation(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
-    """Give Spearman's rank correlation; None where one of the two is constant."""
-    if len(first) < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
-        return None
-    return float(stats.spearmanr(first, second).statistic)
-
-
 def partial_correlation(
     first: NDArray[np.float64], second: NDArray[np.float64], given: NDArray[np.float64]
 ) -> float | None:
     """Give the rank correlation of two scores that is left when a third is held fixed; None where it has no value."""
-    both, one, other = correlation(first, second), correlation(first, given), correlation(second, given)
+    both, one, other = rank_correlation(first, second), rank_correlation(first, given), rank_correlation(second, given)
     if both is None or one is None or other is None:
         return None
     left = (1 - one**2) * (1 - other**2)
@@ -116,7 +111,7 @@ def ring_p_value(
     Scores are permuted among the blocks of the same distance (``rings``, N); the statistic is the rank correlation.
     The p-value is one-sided. None where the correlation has no value.
     """
-    observed = correlation(scores, shares)
+    observed = rank_correlation(scores, shares)
     if observed is None:
         return None
     ranks, target = stats.rankdata(scores), stats.rankdata(shares)
@@ -139,12 +134,12 @@ def shift_p_value(scores: NDArray[np.float64], shares: NDArray[np.float64], kept
         scores, shares: rows x columns.
         kept: rows x columns, the blocks that count; the others move along, but are not looked at.
     """
-    observed = correlation(scores[kept], shares[kept])
+    observed = rank_correlation(scores[kept], shares[kept])
     if observed is None:
         return None
     rows, columns = scores.shape
     shifted = [
-        correlation(np.roll(scores, (down, right), (0, 1))[kept], shares[kept])
+        rank_correlation(np.roll(scores, (down, right), (0, 1))[kept], shares[kept])
         for down in range(rows)
         for right in range(columns)
         if down or right
