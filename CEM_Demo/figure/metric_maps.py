@@ -7,13 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from CEM_Demo.config.schema import Config
-from CEM_Demo.errors import InputError
-from CEM_Demo.files import sole_writer, write_bytes
+from CEM_Demo.files import write_bytes
 from CEM_Demo.geometry import ROI, grid_of
 from CEM_Demo.images import png_bytes
 from CEM_Demo.method.metric_maps import effect_maps
 from CEM_Demo.report.figures import overlay
-from CEM_Demo.results.manifest import read_manifest
+from CEM_Demo.results.cache import drawn_from
 from CEM_Demo.results.paths import ResultPaths, result_paths
 from CEM_Demo.results.reading import read_results
 
@@ -43,9 +42,7 @@ def _write_maps(config: Config, paths: ResultPaths, roi: ROI) -> list[Path]:
     blocks = grid_of(degraded, config.block, config.sr).overlaps(roi)
     maps = effect_maps(stored.origin, stored.rounds, stored.manifest.metrics, config.tol, blocks)
     written = []
-    with sole_writer(paths.pair_folder):
-        if read_manifest(paths) != stored.manifest:
-            raise InputError(f"{paths.pair_folder} was computed anew while its maps were drawn; draw them again")
+    with drawn_from(paths, stored.manifest):
         for name in stored.manifest.metrics:
             bound = float(np.abs(maps[name].outside_roi).max()) or 1.0
             drawn = overlay(maps[name], degraded, roi, config.mask_block_size, (shape[0], shape[1]), bound)

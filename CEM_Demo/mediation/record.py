@@ -12,15 +12,14 @@ from typing import Any
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.figure.saving import save_figure
-from CEM_Demo.files import sole_writer, write_bytes
-from CEM_Demo.geometry import grid_of, image_with_rois
+from CEM_Demo.files import write_bytes
+from CEM_Demo.geometry import ROI, grid_of, image_with_rois
 from CEM_Demo.mediation.effects import FAR, Mediation, mediation_of
 from CEM_Demo.mediation.figure import draw_paths
-from CEM_Demo.report.panels import Panel, read_panels
-from CEM_Demo.results.manifest import read_manifest
+from CEM_Demo.report.panels import Panel, panel_of_results, read_checked
+from CEM_Demo.results.cache import drawn_from
 from CEM_Demo.results.paths import ResultPaths, result_paths
 from CEM_Demo.results.provenance import digest_of
-from CEM_Demo.results.reading import read_results
 
 FORMATS = ("png", "pdf")
 
@@ -35,26 +34,27 @@ def write_mediations(config: Config) -> list[Path]:
     Raises:
         InputError: results are missing, unfinished or damaged, or another process writes them.
     """
-    written = []
-    for panels in read_panels(config, config.Imagelist, list(config.models)):
-        for panel in panels:
-            written += _write(config, panel)
-    return written
+    return [
+        path
+        for image in config.Imagelist
+        for roi in config.rois_of(image)
+        for model in config.models
+        for path in _write(config, model, image, roi)
+    ]
 
 
-def _write(config: Config, panel: Panel) -> list[Path]:
-    paths = result_paths(config, panel.model, panel.image, panel.roi)
-    stored = read_results(paths)
+def _write(config: Config, model: str, image: str, roi: ROI) -> list[Path]:
+    stored = read_checked(config, model, image, roi)
+    panel = panel_of_results(config, model, image, roi, stored)
+    paths = result_paths(config, model, image, roi)
     grid = grid_of(panel.degraded, config.block, config.sr)
     metrics = stored.manifest.metrics if stored.manifest else {}
-    mediation = mediation_of(stored.origin, stored.rounds, metrics, config.tol, grid, panel.roi)
+    mediation = mediation_of(stored.origin, stored.rounds, metrics, config.tol, grid, roi)
     if mediation is None:
         raise InputError(f"{paths.pair_folder} has no frozen draws; compute them with paths: 1 and load_previous: 0")
-    where = image_with_rois(panel.image, [panel.roi], of=len(config.rois_of(panel.image)))
-    log.info("%s on %s: %s", panel.model, where, mediation.sentence)
-    with sole_writer(paths.pair_folder):
-        if read_manifest(paths) != stored.manifest:
-            raise InputError(f"{paths.pair_folder} was computed anew while its paths were drawn; draw them again")
+    where = image_with_rois(image, [roi], of=len(config.rois_of(image)))
+    log.info("%s on %s: %s", model, where, mediation.sentence)
+    with drawn_from(paths, stored.manifest):
         return _write_files(paths, panel, mediation)
 
 

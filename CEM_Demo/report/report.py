@@ -10,8 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from CEM_Demo.config.schema import Config
-from CEM_Demo.errors import InputError
-from CEM_Demo.files import remove_leftovers, sole_writer, write_bytes
+from CEM_Demo.files import remove_leftovers, write_bytes
 from CEM_Demo.geometry import image_with_rois
 from CEM_Demo.images import png_bytes
 from CEM_Demo.method.patch_bank import PatchBank
@@ -22,8 +21,7 @@ from CEM_Demo.report.lam_maps import write_lams
 from CEM_Demo.report.page import Entry, entry_of, page_name, render_index, render_sections
 from CEM_Demo.report.sections import Column, Section, make_section, pairs_of
 from CEM_Demo.report.thumbnails import find_bank
-from CEM_Demo.results.cache import shared_files
-from CEM_Demo.results.manifest import read_manifest
+from CEM_Demo.results.cache import drawn_from, shared_files
 from CEM_Demo.results.paths import check_nothing_is_shared, report_folder, report_path, result_paths
 
 log = logging.getLogger(__name__)
@@ -118,9 +116,7 @@ def _write_pictures(config: Config, column: Column) -> None:
     paths, effect_map = result_paths(config, panel.model, panel.image, panel.roi), panel.map.effect_map
     bound, shape = COLOUR_BOUND[panel.task], panel.ground_truth.shape
     drawn = overlay(effect_map, panel.degraded, panel.roi, panel.block, (shape[0], shape[1]), bound)
-    with sole_writer(paths.pair_folder):
-        if read_manifest(paths) != column.manifest:
-            raise InputError(f"{paths.pair_folder} was computed anew while its map was drawn; make the report again")
+    with drawn_from(paths, column.manifest):
         for path, content in (
             (paths.overlay, png_bytes(drawn)),
             (paths.colour_bar, colour_bar(effect_map, bound)),

@@ -305,6 +305,23 @@ def shared_files(paths: ResultPaths) -> AbstractContextManager[None]:
     return sole_writer(paths.run.parent, LOCK_TIMEOUT_SECONDS)
 
 
+@contextmanager
+def drawn_from(paths: ResultPaths, manifest: Manifest | None) -> Iterator[None]:
+    """Hold the only right to write beside results, to keep what was drawn from them.
+
+    Args:
+        paths: of the results.
+        manifest: of the results as they were read; None if the published code wrote them.
+
+    Raises:
+        InputError: the results have changed since, or another process writes them.
+    """
+    with sole_writer(paths.pair_folder):
+        if read_manifest(paths) != manifest:
+            raise InputError(f"{paths.pair_folder} was computed anew while its maps were drawn; draw them again")
+        yield
+
+
 def _holds(path: Any, image: UInt8Image) -> bool:
     try:
         return np.array_equal(read_image(path), image)
