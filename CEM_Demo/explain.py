@@ -24,7 +24,6 @@ import html
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +35,7 @@ from CEM_Demo.config.settings import Settings
 from CEM_Demo.device import exact_arithmetic, pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI, Grid, grid_of
-from CEM_Demo.images import UInt8Image
+from CEM_Demo.images import UInt8Image, figure_bytes
 from CEM_Demo.inference.checks import check_output
 from CEM_Demo.inference.frozen import frozen_inference
 from CEM_Demo.inference.lent_network import left_as_found
@@ -192,9 +191,7 @@ class Explanation:
 
     def _repr_html_(self) -> str:
         """Show the map in a notebook."""
-        picture = BytesIO()
-        self.figure().savefig(picture, format="png", dpi=150)
-        code = base64.b64encode(picture.getvalue()).decode()
+        code = base64.b64encode(figure_bytes(self.figure(), 150)).decode()
         return f'<img alt="causal effect map of {html.escape(self.model)}" src="data:image/png;base64,{code}">'
 
 

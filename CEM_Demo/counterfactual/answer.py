@@ -15,7 +15,7 @@ from CEM_Demo.counterfactual.adversarial import change_of, find_perturbation
 from CEM_Demo.counterfactual.edits import Edit, best_draw_of_each_block, same_draw_everywhere
 from CEM_Demo.counterfactual.record import Counterfactual, EditedBlock
 from CEM_Demo.counterfactual.search import Goal, search
-from CEM_Demo.faithfulness.curves import interval_of
+from CEM_Demo.faithfulness.curves import Interval, interval_of
 from CEM_Demo.faithfulness.experiment import JointExperiment
 from CEM_Demo.faithfulness.finished import FinishedMap
 from CEM_Demo.images import UInt8Image
@@ -101,8 +101,8 @@ def answer(question: Question, joint: JointExperiment) -> Answer:
     ]
     change = float(found.changes[-1]) if blocks else 0.0
     edited = edit.input_with(found.blocks)
-    result = _describe(question, joint, blocks, change, edited, len(candidates))
-    return Answer(result.model_copy(update={"fresh": fresh, "robustness": robustness}), edited)
+    result = _describe(question, joint, blocks, change, edited, len(candidates), fresh, robustness)
+    return Answer(result, edited)
 
 
 def measure_again(question: Question, joint: JointExperiment, found: Answer) -> float:
@@ -135,8 +135,10 @@ def _describe(
     change: float,
     edited: UInt8Image,
     candidates: int,
+    fresh: Interval | None = None,
+    robustness: float | None = None,
 ) -> Counterfactual:
-    """Put into words and numbers what was found, but for what fresh draws say."""
+    """Put into numbers what was found, and what fresh draws say of it, if there are any."""
     grid = joint.experiment.grid
     error, seam = 0.0, None
     if blocks:
@@ -152,8 +154,8 @@ def _describe(
         blocks=blocks,
         is_met=question.goal.is_met(change),
         change=change,
-        fresh=None,
-        robustness=None,
+        fresh=fresh,
+        robustness=robustness,
         area=len(blocks) / joint.roi.size,
         error=error,
         seam=seam,

@@ -17,7 +17,7 @@ from CEM_Demo.networks.loading import Model
 from CEM_Demo.report.panels import Panel, read_panels
 from CEM_Demo.results.manifest import read_manifest
 from CEM_Demo.results.paths import ResultPaths, result_paths
-from CEM_Demo.results.provenance import differences, digest_of, of_config, versions
+from CEM_Demo.results.provenance import changes_since, digest_of, of_config, versions
 from CEM_Demo.run.experiment import Experiment
 from CEM_Demo.run.preparation import PosedImage, Run, batch_size_for, inferences_for
 
@@ -111,8 +111,7 @@ def _checked(found: FinishedMap) -> FinishedMap:
     """Give a map that is of the image, the bank and the network that there are now; raise InputError otherwise."""
     manifest = read_manifest(found.paths)
     if manifest is not None:
-        asked = found.decided_by
-        changes = differences({key: manifest.provenance.get(key) for key in asked}, asked)
+        changes = changes_since(manifest.provenance, found.decided_by)
         if changes:
             raise InputError(
                 f"{found.paths.pair_folder} was computed differently: {'; '.join(changes)}; set that back, or compute "

@@ -13,7 +13,7 @@ from CEM_Demo.method.certainty import Certainty
 from CEM_Demo.report.panels import read_panels
 from CEM_Demo.results.manifest import read_manifest
 from CEM_Demo.results.paths import result_paths
-from CEM_Demo.results.provenance import differences, digest_of
+from CEM_Demo.results.provenance import changes_since, digest_of
 
 # What two maps must share to be maps of one thing; the network's own keys come on top.
 SHARED = ("task", "sr", "mask_block_size", "roi", "intervention", "image_sha256", "degraded_sha256")
@@ -60,7 +60,7 @@ def read_second_map(
         raise InputError(f"--against: {paths.pair_folder} has no manifest, so its draws are not known; compute it anew")
     theirs = manifest.provenance
     same = (*SHARED, *of_network)
-    changes = differences({key: theirs.get(key) for key in same}, {key: decides.get(key) for key in same})
+    changes = changes_since(theirs, {key: decides.get(key) for key in same})
     if changes:
         raise InputError(f"--against: {paths.pair_folder} is a map of something else: {'; '.join(changes)}")
     free = [key for key in decides if key not in (*same, *FOLLOWS)]

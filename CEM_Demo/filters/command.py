@@ -17,7 +17,7 @@ from CEM_Demo.device import describe_device, exact_arithmetic
 from CEM_Demo.errors import InputError, naming
 from CEM_Demo.files import sole_writer
 from CEM_Demo.filters.donors import Donor, make_donors, others_than
-from CEM_Demo.filters.effects import Draws, FilterEffects, measure_effects, no_effects
+from CEM_Demo.filters.effects import Draws, effects_of, measure_effects, no_effects
 from CEM_Demo.filters.experiment import FilterExperiment, make_experiment
 from CEM_Demo.filters.explanation import choose_layers, explain_effects
 from CEM_Demo.filters.record import FilterFiles, FilterRecord
@@ -198,8 +198,7 @@ def _explain_pair(net: nn.Module, other: nn.Module | None, pair: Pair) -> None:
 
 def _finish(pair: Pair, experiment: FilterExperiment, replacements: Replacements, found: Draws) -> FilterRecord:
     config = pair.run.config
-    names, channels = zip(*((layer.name, layer.channels) for layer in experiment.layers), strict=True)
-    effects = FilterEffects(names, channels, found, config.tol)
+    effects = effects_of(experiment, found, config.tol)
     explanation = explain_effects(
         experiment, effects, replacements, config.seed, pair.roi, config.task, pair.label, pair.image
     )

@@ -106,6 +106,12 @@ class FilterEffects:
         return codes
 
 
+def effects_of(experiment: FilterExperiment, draws: Draws, tol: float) -> FilterEffects:
+    """Name the filters of an experiment whose effects are all measured; ``tol`` is in dB."""
+    names, channels = zip(*((layer.name, layer.channels) for layer in experiment.layers), strict=True)
+    return FilterEffects(names, channels, draws, tol)
+
+
 def no_effects(experiment: FilterExperiment, kinds: Sequence[str], replacements: Replacements) -> Draws:
     """Make room for all effects: NaN everywhere."""
     return {kind: np.full((replacements.draws(kind), experiment.filters), np.nan) for kind in kinds}

@@ -13,7 +13,7 @@ from CEM_Demo.device import exact_arithmetic, pick_device
 from CEM_Demo.errors import InputError
 from CEM_Demo.explain import DEFAULT, check_image, check_rois
 from CEM_Demo.filters.donors import make_donors, others_than
-from CEM_Demo.filters.effects import FilterEffects, measure_effects, no_effects
+from CEM_Demo.filters.effects import effects_of, measure_effects, no_effects
 from CEM_Demo.filters.experiment import make_experiment
 from CEM_Demo.filters.explanation import ALL, FilterExplanation, choose_layers, explain_effects
 from CEM_Demo.filters.replacements import MEAN, OF_DONORS, RESAMPLE, WEIGHTS, ZERO, Replacements
@@ -86,8 +86,7 @@ def explain_filters(
         replacements = Replacements(inference, donors)
         found = no_effects(experiment, design.replacements, replacements)
         measure_effects(experiment, replacements, found)
-        names, channels = zip(*((layer.name, layer.channels) for layer in experiment.layers), strict=True)
-        effects = FilterEffects(names, channels, found, settings.tol)
+        effects = effects_of(experiment, found, settings.tol)
         model = type(network).__name__
         return explain_effects(
             experiment, effects, replacements, settings.seed, roi, degradation.task, model, image_name

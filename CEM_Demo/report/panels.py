@@ -21,7 +21,7 @@ from CEM_Demo.method.metric_maps import DECIBEL, oriented
 from CEM_Demo.method.stratified_draws import draw_positions
 from CEM_Demo.results.lam_files import MissingLam, StoredLam
 from CEM_Demo.results.paths import ResultPaths, result_paths
-from CEM_Demo.results.provenance import differences, of_config
+from CEM_Demo.results.provenance import changes_since, of_config
 from CEM_Demo.results.reading import Results, read_results
 from CEM_Demo.tasks import make_scene
 
@@ -239,8 +239,7 @@ def check_config(config: Config, roi: ROI, paths: ResultPaths, stored: Results) 
     """Raise InputError when the effects were computed with a config that gives another map."""
     if stored.manifest is None:
         return
-    asked = of_config(config, roi)
-    changes = differences({key: stored.manifest.provenance.get(key) for key in asked}, asked)
+    changes = changes_since(stored.manifest.provenance, of_config(config, roi))
     if changes:
         raise InputError(
             f"{paths.pair_folder} was computed with another config: {'; '.join(changes)}; set that back, or compute "

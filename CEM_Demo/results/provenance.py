@@ -96,6 +96,11 @@ def digest_of(values: NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
+def changes_since(recorded: Mapping[str, Any], asked: Mapping[str, Any]) -> list[str]:
+    """List in what ``asked`` differs from what was recorded under its keys; other records do not count."""
+    return differences({key: recorded.get(key) for key in asked}, asked)
+
+
 def differences(earlier: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     """List what differs, as in ``tol was 0.01, is now 0.02``."""
     found = []

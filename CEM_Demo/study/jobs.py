@@ -12,7 +12,7 @@ from CEM_Demo.files import LOCK, HeldByAnother, is_file, remove, sole_writer, wr
 from CEM_Demo.results.lam_files import read_lam, read_lam_manifest
 from CEM_Demo.results.manifest import read_manifest
 from CEM_Demo.results.paths import ResultPaths, result_paths
-from CEM_Demo.results.provenance import differences, of_config
+from CEM_Demo.results.provenance import changes_since, of_config
 from CEM_Demo.results.reading import read_results
 
 DONE, RUNNING, FAILED, LEFT = "done", "running", "failed", "left"
@@ -99,8 +99,7 @@ def _complaint(config: Config, job: Job) -> str | None:
         manifest = read_manifest(paths)
         finished = finished and manifest is not None and manifest.finished
         if manifest is not None:
-            asked = of_config(config, roi)
-            changes = differences({key: manifest.provenance.get(key) for key in asked}, asked)
+            changes = changes_since(manifest.provenance, of_config(config, roi))
             if changes:
                 return f"{paths.pair_folder} was computed differently: {'; '.join(changes)}"
     return None if finished else ""
