@@ -266,6 +266,8 @@ def test_what_an_assessment_says_of_a_known_network() -> None:
     assert result.deletion.curves["greedy"].points == [1, 2]
     assert result.without_hurting is not None and result.without_hurting.low > 0
     assert result.hurting_deletion.advantage(RANDOM).low > 0
+    assert list(result.hurting_deletion.curves) == [MAP, "nearest", RANDOM, "greedy"]
+    assert result.hurting_deletion.advantage("greedy").mean <= 1e-6  # a ceiling: it gains no less than the map
     assert result.insertion.advantage(RANDOM).low > 0
     assert list(result.symmetric) == [MAP, "nearest"]
     assert result.symmetric[MAP].gain.low > 0

@@ -19,7 +19,7 @@ from CEM_Demo.faithfulness.reliability import Reliability, SecondRun
 from CEM_Demo.faithfulness.sanity import Sanity, check_exactness
 
 BLOCKS_IN_SENTENCE = 8
-POOL = 16  # of the map's best blocks and of the nearest ones, what greedy search chooses from
+POOL = 16  # of the map's first blocks and of the nearest ones, what greedy search chooses from
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def assess(
         deletion = delete(joint, orders, len(best), draws)
         insertion = insert(joint, {MAP: [ranked], **baselines}, len(best), draws)
     if len(worst):
-        orders = {MAP: [worst], **{name: baselines[name] for name in (NEAREST, RANDOM)}}
+        orders = {MAP: [worst], **baselines, **_greedy_order(joint, worst, baselines[NEAREST][0], design, sign=-1)}
         hurting = delete(joint, orders, len(worst), draws, sign=-1)
     return Faithfulness(
         origin=joint.origin,
@@ -182,13 +182,13 @@ def _baselines(
 
 
 def _greedy_order(
-    joint: JointExperiment, best: NDArray[np.int64], nearest: NDArray[np.int64], design: Design
+    joint: JointExperiment, ranked: NDArray[np.int64], nearest: NDArray[np.int64], design: Design, sign: int = 1
 ) -> dict[str, Sequence[NDArray[np.int64]]]:
-    steps = min(design.greedy_steps, len(best))
+    steps = min(design.greedy_steps, len(ranked))
     if not steps:
         return {}
-    pool = np.unique(np.concatenate([best[:POOL], nearest[:POOL]]))
-    return {GREEDY: [greedy(joint, pool, steps, design.test_num)]}
+    pool = np.unique(np.concatenate([ranked[:POOL], nearest[:POOL]]))
+    return {GREEDY: [greedy(joint, pool, steps, design.test_num, sign)]}
 
 
 def _all_replaced(joint: JointExperiment, draws: int) -> Interval:

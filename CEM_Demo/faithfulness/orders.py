@@ -29,7 +29,7 @@ def random_orders(joint: JointExperiment, count: int) -> list[NDArray[np.int64]]
     return [joint.random(0, number).permutation(joint.candidates) for number in range(count)]
 
 
-def greedy(joint: JointExperiment, pool: NDArray[np.int64], steps: int, draws: int) -> NDArray[np.int64]:
+def greedy(joint: JointExperiment, pool: NDArray[np.int64], steps: int, draws: int, sign: int = 1) -> NDArray[np.int64]:
     """Take from ``pool``, step by step, the block whose replacement besides those taken before costs the ROI most.
 
     It is chosen by the draws that score the order, so that the order is a ceiling for others rather than a rival. What
@@ -41,16 +41,18 @@ def greedy(joint: JointExperiment, pool: NDArray[np.int64], steps: int, draws: i
         pool: blocks to choose from.
         steps: how many to take.
         draws: how many; their numbers begin at 0.
+        sign: 1 for what costs the ROI most, -1 for what gains it most.
     """
     numbers = np.arange(draws)
-    gains = joint.single_effects(pool.repeat(draws), np.tile(numbers, len(pool))).reshape(-1, draws).mean(axis=1)
+    singly = joint.single_effects(pool.repeat(draws), np.tile(numbers, len(pool))).reshape(-1, draws)
+    gains = sign * singly.mean(axis=1)
     taken: list[int] = []
     reached = 0.0
     for _ in range(min(steps, len(pool))):
         measured = np.full(len(pool), not taken)
         while not measured[best := int(gains.argmax())]:
             sets = np.stack([joint.mask(pool[[*taken, best]])] * draws)
-            gains[best] = joint.effects(sets, numbers).mean() - reached
+            gains[best] = sign * joint.effects(sets, numbers).mean() - reached
             measured[best] = True
         reached += gains[best]
         gains[best] = -np.inf

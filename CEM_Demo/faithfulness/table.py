@@ -27,6 +27,8 @@ def row(result: Faithfulness) -> dict[str, str]:
         "SRG of nearest": _gain(result, NEAREST),
         "insertion: over nearest": _advantage(result.insertion, NEAREST),
         "gain without what hurts": NONE if result.without_hurting is None else str(result.without_hurting),
+        "what hurts: over nearest": _advantage(result.hurting_deletion, NEAREST),
+        "what hurts: over random": _advantage(result.hurting_deletion, RANDOM),
         **_additivity(result.additivity),
         "reliability": _ratio(result.reliability.halves if result.reliability else None),
         **_second_run(result.second_run),
