@@ -19,7 +19,9 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 @contextmanager
 def launched() -> Iterator[Any]:
-    """A browser, which takes longer to start than most pages take to try."""
+    """A browser, which takes longer to start than most pages take to try; the test is skipped where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("needs Chromium")
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as driver:
         yield driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, timeout=PATIENCE)
@@ -27,7 +29,7 @@ def launched() -> Iterator[Any]:
 
 @contextmanager
 def open_page(browser: Any, path: Path, **options: Any) -> Iterator[Any]:
-    """The report in a browser; whatever it complains of, or tries to load, fails the test."""
+    """A page in a browser; whatever it complains of, or tries to load, fails the test."""
     complaints: list[str] = []
     page = browser.new_page(**{"viewport": {"width": 1200, "height": 900}, **options})
     page.set_default_timeout(PATIENCE)

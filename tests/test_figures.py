@@ -21,6 +21,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 
+from browsing import launched, needs_chromium, open_page
 from CEM_Demo.attribution.pictures import map_colors
 from CEM_Demo.config.schema import Config
 from CEM_Demo.config.settings import Settings
@@ -47,7 +48,6 @@ from CEM_Demo.run.preparation import prepare
 from CEM_Demo.tasks import Degradation
 from conftest import contents, make_config, photograph, write_config
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TEX = next(filter(None, map(shutil.which, TEX_SYSTEMS)), None)
 needs_poppler = pytest.mark.skipif(shutil.which("pdftoppm") is None, reason="needs poppler-utils")
 needs_tex = pytest.mark.skipif(TEX is None, reason="needs LaTeX")
@@ -100,15 +100,10 @@ def rasterized(pdf: Path, resolution: int) -> UInt8Image:
 
 def photographed(svg: Path, width: int, height: int) -> UInt8Image:
     """A screenshot of an SVG, as Chromium shows it at that size."""
-    playwright = pytest.importorskip("playwright.sync_api")
     page_file = svg.with_suffix(".html")
     page_file.write_text(f'<body style="margin:0"><img src="{svg.name}" width="{width}" height="{height}">')
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page(viewport={"width": width, "height": height})
-        page.goto(page_file.as_uri())
+    with launched() as browser, open_page(browser, page_file, viewport={"width": width, "height": height}) as page:
         page.screenshot(path=svg.with_suffix(".shot.png"))
-        browser.close()
     return read_image(svg.with_suffix(".shot.png"))
 
 
@@ -152,7 +147,7 @@ def test_a_pdf_opened_again_shows_the_numbers(tmp_path: Path) -> None:
         assert_colours(figure, axes, panel.map.values, scale, raster)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@needs_chromium
 def test_an_svg_opened_again_shows_the_numbers_without_seams(tmp_path: Path) -> None:
     panel = make_panel(ring(1))
     figure = draw_one([panel], "zoom").figure

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from browsing import launched, open_page
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import Grid
 from CEM_Demo.people.annotators import find_outliers, krippendorff_alpha
@@ -25,8 +25,6 @@ from CEM_Demo.results.paths import result_paths, table_path
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
 from conftest import ROI_OF_TESTS, make_config
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 GRID = Grid(32, 40, 8, 1)
 
@@ -256,13 +254,7 @@ def test_a_run_is_compared_with_what_people_marked(
 
 def test_marks_drawn_on_the_page_come_back(tmp_path: Path, settings: dict[str, Any]) -> None:
     page = write_page(make_config(tmp_path, settings))
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        browser = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        tab = browser.new_page(viewport={"width": 900, "height": 900})
-        tab.goto(page.as_uri())
+    with launched() as browser, open_page(browser, page, viewport={"width": 900, "height": 900}) as tab:
         assert tab.locator("#save").is_disabled()
         tab.fill("#annotator", "Zoë")
         stage = tab.locator(".stage")
@@ -280,7 +272,6 @@ def test_marks_drawn_on_the_page_come_back(tmp_path: Path, settings: dict[str, A
         with tab.expect_download() as download:
             tab.click("#save")
         download.value.save_as(tmp_path / "masks" / download.value.suggested_filename)
-        browser.close()
     (sheet,) = read_sheets(tmp_path / "masks")
     assert (sheet.annotator, sheet.image, sheet.roi) == ("Zoë", "photo_1.png", str(ROI_OF_TESTS))
     (square,) = sheet.polygons["helps"]

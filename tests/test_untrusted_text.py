@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 import tempfile
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,6 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from browsing import launched, needs_chromium, open_page
 from CEM_Demo.command_line import read_config
 from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
@@ -32,8 +32,6 @@ from CEM_Demo.report.sections import Column, Section, ShownMap
 from CEM_Demo.results.paths import check_nothing_is_shared, report_path, result_paths
 from CEM_Demo.run.preparation import prepare
 from conftest import ROI_OF_TESTS, Tiny, contents, make_config, photograph, run_main, write_config
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 ATTACK = (
     "</pre></script><script>window.taken = 1</script><img src=x onerror='window.taken = 1'>\" onload=\"window.taken=1"
@@ -310,23 +308,13 @@ def test_no_text_is_markup(text: str) -> None:
     assert page.shape == parse(a_page("plain")).shape
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+@needs_chromium
 def test_no_text_is_run_by_a_browser(tmp_path: Path) -> None:
-    playwright = pytest.importorskip("playwright.sync_api")
     (tmp_path / "page.html").write_text(a_page(ATTACK))
-    complaints: list[str] = []
-    with playwright.sync_playwright() as driver:
-        options = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=options)
-        page = browser.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto((tmp_path / "page.html").as_uri())
+    with launched() as browser, open_page(browser, tmp_path / "page.html") as page:
         assert page.evaluate("window.taken") is None
         assert page.locator("h2").first.inner_text() == ATTACK
         assert page.locator("script").count() == 2
-        browser.close()
-    assert complaints == []
 
 
 def test_names_of_files_do_not_steer_the_terminal(
