@@ -217,6 +217,11 @@ def test_rings_radius_and_net_effect_of_a_known_map() -> None:
     )
 
 
+def test_what_rounds_to_zero_has_no_sign() -> None:
+    helping = next(measure for measure in MEASURES if measure.key == "helping")
+    assert [helping.write(value) for value in (-0.0004, 0.0004, -0.0006)] == ["0.0", "0.0", "-0.1"]
+
+
 def test_images_count_once_however_many_rois_they_have() -> None:
     values = np.array([[1.0, 3.0, 10.0, np.nan], [np.nan, np.nan, 4.0, 6.0]])
     means = image_means(values, np.array([0, 0, 1, 1]))

@@ -35,7 +35,8 @@ class Measure:
         """Write a value as tables show it; nothing where there is none."""
         if not np.isfinite(value):
             return ""
-        return f"{100 * value if self.percent else value:.{self.digits}f}"
+        # Adding zero takes the sign from what rounds to zero.
+        return f"{round(100 * value if self.percent else value, self.digits) + 0.0:.{self.digits}f}"
 
 
 PSNR = Measure("psnr", "ROI PSNR (dB)")
