@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from io import StringIO
 
 from CEM_Demo.config.schema import Config
-from CEM_Demo.files import write_bytes
+from CEM_Demo.files import remove_leftovers, write_bytes
 from CEM_Demo.results.cache import shared_files
 from CEM_Demo.results.paths import ResultPaths, table_path
 
@@ -53,5 +53,7 @@ def write_table(config: Config, paths: ResultPaths, kind: str, rows: Rows, names
     """
     with shared_files(paths):
         for suffix, text in ((".md", markdown(rows, names)), (".csv", comma_separated(rows, names))):
-            write_bytes(table_path(config, kind, suffix), text.encode())
+            path = table_path(config, kind, suffix)
+            remove_leftovers(path.parent, path.name)
+            write_bytes(path, text.encode())
     log.info("table: %s and .csv", table_path(config, kind, ".md"))
