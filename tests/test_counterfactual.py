@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+import itertools
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
@@ -11,20 +13,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from torch import nn
 
+from CEM_Demo.config.schema import Config
 from CEM_Demo.counterfactual import command
 from CEM_Demo.counterfactual.adversarial import change_of, find_perturbation
+from CEM_Demo.counterfactual.answer import Answer, Question, answer
 from CEM_Demo.counterfactual.command import find_counterfactuals
 from CEM_Demo.counterfactual.edits import best_draw_of_each_block, same_draw_everywhere
-from CEM_Demo.counterfactual.record import read_record
+from CEM_Demo.counterfactual.record import Counterfactual, read_record
 from CEM_Demo.counterfactual.search import Goal, search
+from CEM_Demo.device import cpu_threads
 from CEM_Demo.errors import InputError
+from CEM_Demo.faithfulness.experiment import JointExperiment
 from CEM_Demo.images import read_image
 from CEM_Demo.method.edited_blocks import BlocksOfImage
 from CEM_Demo.results.paths import result_paths, table_path
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
 from conftest import ROI_OF_TESTS, make_config
+from killing import assert_whole, killed_at, results
+from test_crash_safety import folder_in_memory
 from test_faithfulness import DRAWS, footprints, tiny_joint
 
 Sets = Sequence[np.ndarray]
@@ -219,3 +229,86 @@ def test_impossible_questions_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=complaint):
         make_config(tmp_path, settings, **changes)
+
+
+# Kills
+
+
+class Memory:
+    """Answers questions, keeps the answers for children to give again, and notes what was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[tuple[str, float], Answer] = {}
+        self.joints: dict[str, JointExperiment] = {}
+        self.asked: list[str] = []
+
+    def joint(self, question: Question, net: nn.Module) -> JointExperiment:
+        if question.found.title not in self.joints:
+            self.joints[question.found.title] = question.found.joint_experiment(net, 2 * question.config.test_num)
+        return self.joints[question.found.title]
+
+    def answer(self, question: Question, joint: JointExperiment) -> Answer:
+        key = question.found.title, question.config.change_db
+        self.asked.append(question.found.title)
+        if key not in self.answers:
+            self.answers[key] = answer(question, joint)
+        return self.answers[key]
+
+
+def small_figure(_: Any, result: Counterfactual, *others: Any) -> Figure:
+    figure = Figure(figsize=(1, 1))
+    figure.text(0, 0, result.sentence)
+    return figure
+
+
+@pytest.fixture
+def output() -> Iterator[Path]:
+    """Give a folder in memory, where syncing takes no time; forked children have one thread, so we must, too."""
+    with cpu_threads(1):
+        yield from folder_in_memory()
+
+
+def is_answered(config: Config, model: str) -> bool:
+    """Whether a model's record answers the config; it must vouch for the pictures that lie beside it."""
+    paths = result_paths(config, model, "photo_1.png", ROI_OF_TESTS)
+    record = read_record(paths)
+    if record is None:
+        return False
+    changed = (read_image(paths.counterfactual_input) != read_image(paths.degraded)).any(axis=2)
+    blocks = {(block.row, block.column) for block in record.result.blocks}
+    assert {(row // 8, column // 8) for row, column in np.argwhere(changed)} == blocks
+    assert paths.counterfactual_figure.is_file()
+    return record.result.asked == config.change_db
+
+
+def test_a_search_killed_at_any_change_of_the_disk_ends_with_the_same_bytes(
+    tmp_path: Path, settings: dict[str, Any], output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {**CHANGES, "Modellist": ["Tiny", "Tiny@Base"], "output_dir": str(output)}
+    old, new = (make_config(tmp_path, settings, **{**changes, "change_db": change}) for change in (-0.005, 0.005))
+    compute_effects(prepare(old))
+    memory = Memory()
+    monkeypatch.setattr(Question, "joint_experiment", lambda question, net: memory.joint(question, net))
+    monkeypatch.setattr(command, "answer", memory.answer)
+    monkeypatch.setattr(command, "draw", small_figure)
+    find_counterfactuals(old)
+    shutil.copytree(output, tmp_path / "before")
+    find_counterfactuals(new)
+    expected = results(output)
+    # A file takes nine changes, so that steps of four meet all of them.
+    for number in itertools.count(1, 4):
+        shutil.rmtree(output)
+        shutil.copytree(tmp_path / "before", output)
+        if not killed_at(number, lambda: find_counterfactuals(new)):
+            break
+        assert_whole(output)
+        left = [model for model in new.models if not is_answered(new, model)]
+        memory.asked.clear()
+        find_counterfactuals(new)
+        assert memory.asked == [f"{model} on photo_1.png" for model in left]
+        assert results(output) == expected, number
+    assert number > 80
+    result_paths(new, "Tiny", "photo_1.png", ROI_OF_TESTS).counterfactual_figure.unlink()
+    memory.asked.clear()
+    find_counterfactuals(new)
+    assert memory.asked == ["Tiny on photo_1.png"] and results(output) == expected

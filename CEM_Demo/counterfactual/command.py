@@ -15,7 +15,7 @@ from CEM_Demo.counterfactual.record import Counterfactual, Record, read_record
 from CEM_Demo.device import exact_arithmetic
 from CEM_Demo.errors import InputError
 from CEM_Demo.faithfulness.finished import finished_maps
-from CEM_Demo.files import sole_writer, write_bytes
+from CEM_Demo.files import remove, sole_writer, write_bytes
 from CEM_Demo.images import figure_bytes, png_bytes, read_image
 from CEM_Demo.report.row_tables import NONE, write_table
 from CEM_Demo.run.preparation import prepare
@@ -56,9 +56,11 @@ def find_counterfactuals(config: Config, replay: bool = False) -> None:
 
 
 def _known(question: Question) -> Record | None:
-    """Give what was found before, if the question was the same."""
-    record = read_record(question.found.paths)
-    return record if record and record.provenance == question.provenance else None
+    """Give what was found before, if the question was the same and the pictures are there."""
+    paths = question.found.paths
+    record = read_record(paths)
+    drawn = paths.counterfactual_input.is_file() and paths.counterfactual_figure.is_file()
+    return record if record and drawn and record.provenance == question.provenance else None
 
 
 def _answer_and_write(question: Question, net: nn.Module) -> Record:
@@ -70,10 +72,11 @@ def _answer_and_write(question: Question, net: nn.Module) -> Record:
         found = answer(question, joint)
         seconds = round(time.monotonic() - began, 1)
         record = Record(provenance=question.provenance, result=found.result, seconds=seconds)
-        write_bytes(paths.counterfactual_input, png_bytes(found.edited))
         figure = draw(joint.experiment, found.result, found.edited, title)
+        # It vouches for the pictures as well, so that an earlier one goes first, and the new one comes last.
+        remove(paths.counterfactual)
+        write_bytes(paths.counterfactual_input, png_bytes(found.edited))
         write_bytes(paths.counterfactual_figure, figure_bytes(figure, FIGURE_DPI))
-        # Last, since it vouches for the pictures as well.
         write_bytes(paths.counterfactual, record.to_bytes())
     return record
 
