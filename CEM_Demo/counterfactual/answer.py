@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -86,8 +87,7 @@ def answer(question: Question, joint: JointExperiment) -> Answer:
     found = search(edit.mean_changes, candidates, question.goal)
     fresh = robustness = None
     if question.config.edit == "natural" and len(found.blocks):
-        draws = range(question.config.test_num, 2 * question.config.test_num)
-        changes = same_draw_everywhere(joint, draws).changes([found.blocks])[0]
+        changes = fresh_changes(question, joint, found.blocks)
         fresh, robustness = interval_of(changes), float(np.mean([question.goal.is_met(change) for change in changes]))
     witness = question.config.quantifier == "witness" and question.config.edit == "natural"
     blocks = [
@@ -105,13 +105,24 @@ def answer(question: Question, joint: JointExperiment) -> Answer:
     return Answer(result, edited)
 
 
+def fresh_changes(question: Question, joint: JointExperiment, blocks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Measure what natural patches in a set of blocks change, by the draws that choose nothing: one each, dB."""
+    draws = range(question.config.test_num, 2 * question.config.test_num)
+    return same_draw_everywhere(joint, draws).changes([blocks])[0]
+
+
+def block_numbers(joint: JointExperiment, blocks: Sequence[EditedBlock]) -> NDArray[np.int64]:
+    """Give the numbers of blocks in the grid, row by row."""
+    columns = joint.experiment.grid.shape[1]
+    return np.array([block.row * columns + block.column for block in blocks], np.int64)
+
+
 def measure_again(question: Question, joint: JointExperiment, found: Answer) -> float:
     """Make the edit of an answer once more: what it changes, dB."""
     blocks = found.result.blocks
     if question.config.edit == "continuous" or not blocks:
         return change_of(joint, found.edited)
-    columns = joint.experiment.grid.shape[1]
-    numbers = np.array([block.row * columns + block.column for block in blocks])
+    numbers = block_numbers(joint, blocks)
     draws = question.config.test_num if question.config.edit == "natural" else 1
     edit = same_draw_everywhere(joint, range(draws))
     own = {number: block.draw for number, block in zip(numbers, blocks, strict=True) if block.draw is not None}

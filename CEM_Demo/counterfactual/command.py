@@ -11,6 +11,7 @@ from torch import nn
 from CEM_Demo.config.schema import Config
 from CEM_Demo.counterfactual.answer import Answer, Question, answer, measure_again
 from CEM_Demo.counterfactual.figure import draw
+from CEM_Demo.counterfactual.other_networks import measure_on_others
 from CEM_Demo.counterfactual.record import Counterfactual, Record, read_record
 from CEM_Demo.device import exact_arithmetic
 from CEM_Demo.errors import InputError
@@ -41,7 +42,7 @@ def find_counterfactuals(config: Config, replay: bool = False) -> None:
             is nothing to replay, or a replay gives another number.
     """
     questions = [Question(found) for found in finished_maps(prepare(config))]
-    rows = {}
+    records = []
     for _, of_model in groupby(questions, lambda question: question.found.panel.model):
         net: nn.Module | None = None
         for question in of_model:
@@ -50,8 +51,14 @@ def find_counterfactuals(config: Config, replay: bool = False) -> None:
             if record is None or replay:
                 net = net or found.model.load()
                 record = _replay(question, record, net) if replay else _answer_and_write(question, net)
-            rows[found.panel.model, found.image] = row(record.result)
+            records.append(record)
             log.info("%s: %s", found.title, record.result.sentence)
+    rows = {}
+    for question, record in zip(questions, measure_on_others(questions, records), strict=True):
+        rows[question.found.panel.model, question.found.image] = row(record.result)
+        for other in record.result.others:
+            reached = "reached" if other.is_met else "not reached"
+            log.info("%s: the same edit on %s dB; %+g dB is %s", question.found.title, other, config.change_db, reached)
     write_table(config, questions[0].found.paths, "Counterfactual", rows)
 
 
@@ -106,6 +113,7 @@ def _replay(question: Question, record: Record | None, net: nn.Module) -> Record
 def row(result: Counterfactual) -> dict[str, str]:
     """The cells of one map by their headers."""
     places = ", ".join(f"({block.row}, {block.column})" for block in result.blocks)
+    others = result.others
     return {
         "origin (dB)": f"{result.origin:.2f}",
         "asked (dB)": f"{result.asked:+g}",
@@ -117,6 +125,8 @@ def row(result: Counterfactual) -> dict[str, str]:
         "change (dB)": f"{result.change:+.2f}",
         "fresh draws (dB)": NONE if result.fresh is None else str(result.fresh),
         "robustness": NONE if result.robustness is None else f"{result.robustness:.0%}",
+        "other networks (dB)": "; ".join(map(str, others)) or NONE,
+        "others that reach it": f"{sum(other.is_met for other in others)} of {len(others)}" if others else NONE,
         "RMSE (levels)": f"{result.error:.1f}",
         "seam": NONE if result.seam is None else f"{result.seam:.1f}",
         "rows and columns": places or NONE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -34,6 +35,31 @@ class EditedBlock(BaseModel):
     draw: int | None = None
 
 
+class OtherNetwork(BaseModel):
+    """What the same edit does to another network of the run.
+
+    Attributes:
+        model: its name in figures.
+        provenance: all that decides its weights.
+        origin: PSNR (dB) of the untouched ROI.
+        change: dB, the mean over draws that chose nothing, or that of the one edited input.
+        fresh: the same with its interval; None where there is one input.
+        is_met: whether it reaches what was asked.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: str
+    provenance: dict[str, Any]
+    origin: float
+    change: float
+    fresh: Interval | None = None
+    is_met: bool
+
+    def __str__(self) -> str:
+        return f"{self.model}: {self.fresh or f'{self.change:+.2f}'}"
+
+
 class Counterfactual(BaseModel):
     """What was found for one model on one ROI.
 
@@ -52,6 +78,7 @@ class Counterfactual(BaseModel):
         error: root mean square size of the edit within its blocks, in levels of 255.
         seam: step across the borders of the edited blocks relative to that inside; see
             :class:`~CEM_Demo.method.naturalness.Naturalness`; None around flat blocks.
+        others: what the same edit does to the other networks of the run.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -69,6 +96,7 @@ class Counterfactual(BaseModel):
     area: float
     error: float
     seam: float | None
+    others: list[OtherNetwork] = []
 
     @property
     def sentence(self) -> str:
@@ -107,6 +135,12 @@ class Record(BaseModel):
     provenance: dict[str, Any]
     result: Counterfactual
     seconds: float
+
+    def with_others(self, others: Sequence[OtherNetwork], models: Sequence[str]) -> Record:
+        """Give the record with what the edit does to other networks, in the order of ``models``; no others stay."""
+        latest = {other.model: other for other in others}
+        ordered = [latest[model] for model in dict.fromkeys(models) if model in latest]
+        return self.model_copy(update={"result": self.result.model_copy(update={"others": ordered})})
 
     def to_bytes(self) -> bytes:
         """The text of the file."""
