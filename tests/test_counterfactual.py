@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from torch import nn
+from torch import Tensor, nn
 
 from CEM_Demo.config.schema import Config
 from CEM_Demo.counterfactual import command, other_networks
@@ -29,6 +29,7 @@ from CEM_Demo.device import cpu_threads
 from CEM_Demo.errors import InputError
 from CEM_Demo.faithfulness.experiment import JointExperiment
 from CEM_Demo.images import read_image
+from CEM_Demo.inference.gradient import cone_error_gradient, error_gradient
 from CEM_Demo.method.edited_blocks import BlocksOfImage
 from CEM_Demo.ModelZoo import registry
 from CEM_Demo.results.paths import result_paths, table_path
@@ -37,7 +38,8 @@ from CEM_Demo.run.preparation import prepare
 from conftest import ROI_OF_TESTS, Tiny, make_config
 from killing import assert_whole, killed_at, results
 from test_crash_safety import folder_in_memory
-from test_faithfulness import DRAWS, footprints, tiny_joint
+from test_faithfulness import BLOCK, DRAWS, SIDE, TARGET, footprints, make_joint, tiny_joint
+from test_group_lasso import least_repair
 
 Sets = Sequence[np.ndarray]
 
@@ -131,19 +133,84 @@ def test_a_witness_is_at_least_as_strong_as_any_one_draw(sign: int) -> None:
     np.testing.assert_allclose(sign * witness, (sign * every).max(axis=1), atol=0.002)
 
 
+class Copies(nn.Module):
+    """Four blocks add their first rows, each times a gain of its own, to two rows each of the ROI in the middle."""
+
+    gains = (0.9, 0.7, 0.5, 0.3)
+
+    def forward(self, image: Tensor) -> Tensor:
+        output = torch.full_like(image, 0.2)
+        for block, gain in enumerate(self.gains):
+            top, rows = TARGET.top + 2 * block, image[..., :2, BLOCK * block : BLOCK * (block + 1)]
+            output[..., top : top + 2, TARGET.left : TARGET.right] += gain * rows
+        return output
+
+
+def copying(strength: int) -> tuple[JointExperiment, np.ndarray]:
+    """An input that is off by up to ``strength`` levels; also the norms of the errors that each block makes."""
+    random = np.random.RandomState(2)
+    ideal = random.randint(80, 140, (SIDE, SIDE, 3))
+    degraded = (ideal + random.randint(-strength, strength + 1, ideal.shape)).astype(np.uint8)
+
+    def restored(image: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return Copies()(torch.from_numpy(image).permute(2, 0, 1)[None].float())[0].permute(1, 2, 0).numpy()
+
+    truth = (restored(ideal) - 0.2 + 0.2 * 255).round().astype(np.uint8)
+    errors = (restored(degraded) - 0.2 + 0.2 * 255 - truth)[TARGET.window]
+    return make_joint(Copies(), degraded, truth), np.linalg.norm(errors.reshape(4, -1), axis=1)
+
+
+def test_a_perturbation_of_a_network_that_copies_blocks_is_as_small_as_it_can_be() -> None:
+    joint, norms = copying(40)
+    found = find_perturbation(joint, Goal(2.0, 24), 60)
+    least = least_repair(np.array(Copies.gains), norms, 10**-0.2)
+    assert found.change >= 2.0
+    assert found.norms.sum() == pytest.approx(least, rel=0.03)
+    assert set(found.blocks) <= {0, 1, 2, 3}
+    moved = found.edited.astype(float) - joint.experiment.scene.degraded
+    by_hand = [np.linalg.norm(moved[:BLOCK, BLOCK * block : BLOCK * (block + 1)]) for block in found.blocks]
+    np.testing.assert_allclose(found.norms, by_hand)
+    assert (np.diff(found.norms) <= 0).all()
+
+
+def test_the_farthest_perturbation_is_given_where_none_is_far_enough() -> None:
+    joint, _ = copying(40)
+    found = find_perturbation(joint, Goal(20.0, 24), 6)
+    moved = found.edited.astype(int) - joint.experiment.scene.degraded
+    copied = np.abs(moved[:2, : 4 * BLOCK])
+    assert 0 < found.change < 20 and found.change == change_of(joint, found.edited)
+    assert np.abs(moved).max() == 6 and (copied >= 5).mean() > 0.7
+    assert len(find_perturbation(joint, Goal(20.0, 2), 6).blocks) == 2
+
+
 def test_a_perturbation_keeps_to_its_blocks_and_levels_and_does_what_it_says() -> None:
     joint = tiny_joint("incremental")
     degraded = joint.experiment.scene.degraded
-    blocks, edited = find_perturbation(joint, Goal(-0.01, 12), 6)
-    moved = np.abs(edited.astype(int) - degraded)
+    found = find_perturbation(joint, Goal(-0.01, 12), 6)
+    moved = np.abs(found.edited.astype(int) - degraded)
     assert 0 < moved.max() <= 6
     shape = joint.experiment.grid.shape
     changed = moved.any(axis=2).reshape(shape[0], 8, shape[1], 8).any(axis=(1, 3)).reshape(-1)
-    assert set(np.flatnonzero(changed)) <= set(blocks) <= set(joint.candidates)
+    assert set(np.flatnonzero(changed)) == set(found.blocks) <= set(joint.candidates)
     dense = tiny_joint("dense")
-    assert change_of(joint, edited) == pytest.approx(change_of(dense, edited), abs=0.002)
-    assert change_of(joint, edited) <= -0.01
+    assert change_of(joint, found.edited) == pytest.approx(change_of(dense, found.edited), abs=0.002)
+    assert found.change == change_of(joint, found.edited) <= -0.01
     assert change_of(joint, degraded) == 0
+
+
+def test_the_gradient_of_the_cone_is_that_of_the_whole_image() -> None:
+    joint = tiny_joint("incremental")
+    scene, device = joint.experiment.scene, joint.experiment.device
+    moved = scene.degraded + np.random.RandomState(0).uniform(0, 1, scene.degraded.shape).astype(np.float32)
+    (roi,) = joint.experiment.group.rois
+    cone = cone_error_gradient(joint.experiment.group.inference, moved, scene.ground_truth, roi, device)
+    whole = error_gradient(joint.experiment.network, moved, scene.ground_truth, roi, device)
+    assert cone is not None
+    assert cone.squared_error == pytest.approx(whole.squared_error, rel=1e-5)
+    np.testing.assert_allclose(cone.gradient, whole.gradient, atol=1e-5)
+    dense = tiny_joint("dense").experiment.group.inference
+    assert cone_error_gradient(dense, moved, scene.ground_truth, roi, device) is None
 
 
 CHANGES = {"load_previous": 1, "test_num": 3, "tol": 0.0, "coarse_num": 2, "fine_num": 4, "change_db": -0.005}

@@ -133,10 +133,14 @@ def measure_again(question: Question, joint: JointExperiment, found: Answer) -> 
 
 
 def _answer_continuously(question: Question, joint: JointExperiment) -> Answer:
-    chosen, edited = find_perturbation(joint, question.goal, question.config.epsilon)
+    found = find_perturbation(joint, question.goal, question.config.epsilon)
     columns = joint.experiment.grid.shape[1]
-    blocks = [EditedBlock(row=int(block // columns), column=int(block % columns)) for block in chosen]
-    return Answer(_describe(question, joint, blocks, change_of(joint, edited), edited, len(joint.candidates)), edited)
+    blocks = [
+        EditedBlock(row=int(block // columns), column=int(block % columns), norm=float(norm))
+        for block, norm in zip(found.blocks, found.norms, strict=True)
+    ]
+    result = _describe(question, joint, blocks, found.change, found.edited, len(joint.candidates))
+    return Answer(result, found.edited)
 
 
 def _describe(
@@ -170,4 +174,5 @@ def _describe(
         area=len(blocks) / joint.roi.size,
         error=error,
         seam=seam,
+        norm=sum(block.norm or 0.0 for block in blocks) if question.config.edit == "continuous" else None,
     )

@@ -128,6 +128,7 @@ def row(result: Counterfactual) -> dict[str, str]:
         "other networks (dB)": "; ".join(map(str, others)) or NONE,
         "others that reach it": f"{sum(other.is_met for other in others)} of {len(others)}" if others else NONE,
         "RMSE (levels)": f"{result.error:.1f}",
+        "sum of norms (levels)": NONE if result.norm is None else f"{result.norm:.1f}",
         "seam": NONE if result.seam is None else f"{result.seam:.1f}",
         "rows and columns": places or NONE,
     }

@@ -25,6 +25,7 @@ class EditedBlock(BaseModel):
         row, column: of the block.
         change: dB, what the blocks up to this one change together; None where they were not edited one by one.
         draw: number of the draw that stands there; None where the mean over draws counts, or where there are none.
+        norm: root of the sum of squares of what an adversary adds to its values, in levels of 255; None of others.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -33,6 +34,7 @@ class EditedBlock(BaseModel):
     column: int
     change: float | None = None
     draw: int | None = None
+    norm: float | None = None
 
 
 class OtherNetwork(BaseModel):
@@ -78,6 +80,7 @@ class Counterfactual(BaseModel):
         error: root mean square size of the edit within its blocks, in levels of 255.
         seam: step across the borders of the edited blocks relative to that inside; see
             :class:`~CEM_Demo.method.naturalness.Naturalness`; None around flat blocks.
+        norm: the sum of the blocks' norms, in levels, which an adversary keeps small; None of other edits.
         others: what the same edit does to the other networks of the run.
     """
 
@@ -96,6 +99,7 @@ class Counterfactual(BaseModel):
     area: float
     error: float
     seam: float | None
+    norm: float | None = None
     others: list[OtherNetwork] = []
 
     @property
@@ -109,7 +113,8 @@ class Counterfactual(BaseModel):
         change = self.fresh if self.fresh and self.quantifier == "mean" else f"{self.change:+.2f}"
         verdict = "" if self.is_met else f"{self.asked:+g} dB is not reached; the farthest is "
         doubt = f"; the draws that chose them gave {self.change:+.2f}" if self.is_met and not self._holds else ""
-        return f"{verdict}{kind}{blocks} outside the ROI, {EDITS[self.edit]}: {change} dB{doubt}"
+        by = "" if self.norm is None else f" by {self.norm:.0f} levels (sum of norms)"
+        return f"{verdict}{kind}{blocks} outside the ROI, {EDITS[self.edit]}{by}: {change} dB{doubt}"
 
     @property
     def _holds(self) -> bool:
@@ -131,7 +136,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     provenance: dict[str, Any]
     result: Counterfactual
     seconds: float

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image
+from CEM_Demo.inference.baseline import run_cone
 from CEM_Demo.inference.checks import to_unit_range
+from CEM_Demo.inference.incremental import IncrementalInference
+from CEM_Demo.inference.interface import Inference
 from CEM_Demo.inference.lent_network import lent
 
 
@@ -29,13 +34,13 @@ class ErrorGradient:
 
 
 def error_gradient(
-    network: nn.Module, degraded: UInt8Image, ground_truth: UInt8Image, roi: ROI, device: torch.device
+    network: nn.Module, degraded: NDArray[Any], ground_truth: UInt8Image, roi: ROI, device: torch.device
 ) -> ErrorGradient:
     """Differentiate the squared error of an ROI.
 
     Args:
         network: maps N x 3 x H x W in 0..1 to N x 3 x sH x sW.
-        degraded: H x W x 3 uint8, the network's input.
+        degraded: H x W x 3 in 0..255, uint8 or float, the network's input.
         ground_truth: sH x sW x 3 uint8.
         roi: in pixels of the ground truth.
         device: where to compute it.
@@ -44,9 +49,42 @@ def error_gradient(
         Exception: there is no gradient or too little memory for it; it is the network's or PyTorch's own exception.
     """
     with lent(network, device) as (lender, sample):
-        image = to_unit_range(torch.from_numpy(degraded)).permute(2, 0, 1)[None].to(sample).requires_grad_()
-        truth = to_unit_range(torch.from_numpy(np.ascontiguousarray(ground_truth[roi.window]))).permute(2, 0, 1)
-        restored = lender(image)[(0, slice(None), *roi.window)].clamp(0, 1)
-        error = (restored - truth.to(restored)).square().sum()
-        (gradient,) = torch.autograd.grad(error, image)
+        return _differentiate(
+            lambda image: lender(image)[(..., *roi.window)], degraded, ground_truth[roi.window], sample
+        )
+
+
+def cone_error_gradient(
+    inference: Inference, degraded: NDArray[Any], ground_truth: UInt8Image, roi: ROI, device: torch.device
+) -> ErrorGradient | None:
+    """Do what :func:`error_gradient` does, from the part of the image alone that the ROI depends on.
+
+    Args:
+        inference: restores the ROI.
+        degraded, ground_truth, roi, device: see :func:`error_gradient`.
+
+    Returns:
+        None where the inference has no such part: it is dense, or sees the whole image.
+    """
+    if not isinstance(inference, IncrementalInference) or not inference.roi_graph.is_local:
+        return None
+    roi_graph = inference.roi_graph
+    weights = [node.constant for node in roi_graph.graph.nodes if isinstance(node.constant, Tensor)]
+    # Autograd does not accept what was made in inference mode.
+    if any(weight.is_inference() for weight in weights):
+        return None
+    with torch.inference_mode(False), torch.enable_grad():
+        sample = torch.empty(0, device=device)
+        return _differentiate(lambda image: run_cone(roi_graph, image)[0], degraded, ground_truth[roi.window], sample)
+
+
+def _differentiate(
+    restore: Callable[[Tensor], Tensor], degraded: NDArray[Any], truth: UInt8Image, sample: Tensor
+) -> ErrorGradient:
+    """Differentiate the squared error of what ``restore`` makes of an image, 1 x 3 x H x W, on the sample's device."""
+    image = to_unit_range(torch.from_numpy(degraded)).permute(2, 0, 1)[None].to(sample).requires_grad_()
+    (restored,) = restore(image).clamp(0, 1)
+    target = to_unit_range(torch.from_numpy(np.ascontiguousarray(truth))).permute(2, 0, 1)
+    error = (restored - target.to(restored)).square().sum()
+    (gradient,) = torch.autograd.grad(error, image)
     return ErrorGradient(error.item(), gradient[0].float().cpu().numpy())
