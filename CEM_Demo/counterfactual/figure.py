@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import reduce
+from textwrap import fill
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from CEM_Demo.counterfactual.record import Counterfactual
+from CEM_Demo.geometry import ROI
 from CEM_Demo.images import PEAK, UInt8Image
 from CEM_Demo.method.intervention import Pasted
 from CEM_Demo.method.metric import to_picture
 from CEM_Demo.run.experiment import Experiment
 
-ROI_COLOR, EDIT_COLOR = "#00c000", "#e08000"
+ROI_COLOR, EDIT_COLOR, NEAR_COLOR = "#00c000", "#e08000", "#ffffff"
 GRAY = 128
+# How many blocks are shown around the ROI and what is edited.
+MARGIN = 2
+# How many characters the figure is wide.
+CHARACTERS = 110
 
 
 def draw(experiment: Experiment, result: Counterfactual, edited: UInt8Image, title: str) -> Figure:
@@ -30,24 +39,25 @@ def draw(experiment: Experiment, result: Counterfactual, edited: UInt8Image, tit
     degraded, truth = experiment.scene.degraded, experiment.scene.ground_truth
     figure = Figure(figsize=(10, 7), layout="constrained")
     axes = figure.subplots(2, 3)
-    draw_shown = ", first draw" if result.fresh and result.quantifier == "mean" else ""
-    inputs = {
-        "input, edited blocks outlined": degraded,
-        f"edited input{draw_shown}": edited,
-        "edited minus input, around gray": _difference(degraded, edited),
-    }
-    for place, (name, image) in zip(axes[0], inputs.items(), strict=True):
-        _show(place, image, name)
-        scale = experiment.scene.scale
-        _outline(place, roi.left / scale, roi.top / scale, roi.width / scale, roi.height / scale, ROI_COLOR)
-    for block in result.blocks:
-        side = experiment.grid.block
-        _outline(axes[0, 0], block.column * side, block.row * side, side, side, EDIT_COLOR)
-    for place, (name, image) in zip(axes[1], {"before": degraded, "after": edited}.items(), strict=False):
+    first = ", first draw" if result.fresh and result.quantifier == "mean" else ""
+    scale, side = experiment.scene.scale, experiment.grid.block
+    inner = ROI(roi.left // scale, roi.top // scale, -(-roi.width // scale), -(-roi.height // scale))
+    blocks = [ROI.square(block.column * side, block.row * side, side) for block in result.blocks]
+    near = reduce(ROI.hull_with, blocks, inner).grown(MARGIN * side, *degraded.shape[:2])
+    difference, times = _difference(degraded, edited)
+    _show(axes[0, 0], degraded, "input, edited blocks outlined")
+    _show(axes[0, 1], edited[near.window], f"edited input{first}, the dotted part")
+    _show(axes[0, 2], difference[near.window], f"edited minus input{times}, around gray")
+    for place, of in zip(axes[0], (ROI(0, 0, 0, 0), near, near), strict=True):
+        _outline(place, replace(inner, left=inner.left - of.left, top=inner.top - of.top), ROI_COLOR)
+    for block in blocks:
+        _outline(axes[0, 0], block, EDIT_COLOR)
+    _outline(axes[0, 0], near, NEAR_COLOR, linestyle=":")
+    for place, (name, image) in zip(axes[1], {"before": degraded, f"after{first}": edited}.items(), strict=False):
         restored, psnr = _restore(experiment, image)
         _show(place, restored, f"ROI restored {name}, {psnr:.2f} dB")
     _show(axes[1, 2], truth[roi.window], "ROI, ground truth")
-    figure.suptitle(f"{title}\n{result.sentence}", fontsize=10)
+    figure.suptitle(f"{title}\n{fill(result.sentence, CHARACTERS)}", fontsize=10)
     return figure
 
 
@@ -58,8 +68,11 @@ def _restore(experiment: Experiment, image: UInt8Image) -> tuple[UInt8Image, flo
     return to_picture(restored), float(experiment.measure_pasted(pasted)[0][0])
 
 
-def _difference(before: UInt8Image, after: UInt8Image) -> UInt8Image:
-    return np.clip(after.astype(np.int16) - before + GRAY, 0, PEAK).astype(np.uint8)
+def _difference(before: UInt8Image, after: UInt8Image) -> tuple[UInt8Image, str]:
+    """The difference of two images around gray, and how it is enlarged where it is small, as an adversary's is."""
+    difference = after.astype(np.int16) - before
+    times = max(1, (GRAY - 1) // max(1, int(np.abs(difference).max())))
+    return np.clip(times * difference + GRAY, 0, PEAK).astype(np.uint8), f", times {times}" if times > 1 else ""
 
 
 def _show(axes: Axes, image: UInt8Image, name: str) -> None:
@@ -68,6 +81,9 @@ def _show(axes: Axes, image: UInt8Image, name: str) -> None:
     axes.set_axis_off()
 
 
-def _outline(axes: Axes, left: float, top: float, width: float, height: float, color: str) -> None:
+def _outline(axes: Axes, box: ROI, color: str, linestyle: str = "-") -> None:
     # Pixels lie around whole numbers.
-    axes.add_patch(Rectangle((left - 0.5, top - 0.5), width, height, fill=False, edgecolor=color, linewidth=1.2))
+    corner = box.left - 0.5, box.top - 0.5
+    axes.add_patch(
+        Rectangle(corner, box.width, box.height, fill=False, edgecolor=color, linewidth=1.2, linestyle=linestyle)
+    )
