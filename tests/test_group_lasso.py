@@ -45,7 +45,7 @@ def test_a_repair_is_as_small_as_it_can_be(seed: int, decibel: float) -> None:
     free = np.full(errors.shape, np.inf)
     found = least_change(copies(gains, errors, -1), -free, free, 1 - share)
     least = least_repair(gains, np.linalg.norm(errors, axis=1), share)
-    assert found.goes(1 - share)
+    assert found.reaches(1 - share)
     assert found.size == pytest.approx(least, rel=0.005)
     assert found.progress == pytest.approx(
         1 - np.square(errors + gains[:, None] * found.delta).sum() / np.square(errors).sum()
@@ -60,7 +60,7 @@ def test_a_repair_within_bounds_is_as_small_as_it_can_be(seed: int) -> None:
     share = 10**-0.1
     found = least_change(copies(gains, errors, -1), -bound, bound, 1 - share)
     least = least_repair(gains, np.abs(errors[:, 0]), share, most)
-    assert found.goes(1 - share) and np.abs(found.delta).max() <= most
+    assert found.reaches(1 - share) and np.abs(found.delta).max() <= most
     assert np.isclose(np.abs(found.delta), most).any()
     assert found.size == pytest.approx(least, rel=0.005)
 
@@ -73,7 +73,7 @@ def test_a_break_takes_one_block_and_no_more_of_it_than_it_takes(seed: int) -> N
     found = least_change(copies(gains, errors, 1), -free, free, growth)
     squares = np.square(errors).sum(axis=1)
     alone = (np.sqrt(squares + growth * squares.sum()) - np.sqrt(squares)) / gains
-    assert found.goes(growth)
+    assert found.reaches(growth)
     (block,) = np.flatnonzero(found.delta.any(axis=1))
     assert found.size == pytest.approx(alone[block], rel=0.005)
     # A break is not convex: another block may need a little less.
@@ -85,14 +85,14 @@ def test_what_the_bounds_do_not_allow_ends_with_the_farthest() -> None:
     bound = np.full(errors.shape, 1.0)
     found = least_change(copies(gains, errors, -1), -bound, bound, 0.9)
     farthest = np.clip(-errors / gains[:, None], -1, 1)
-    assert not found.goes(0.9)
+    assert not found.reaches(0.9)
     assert found.progress == pytest.approx(copies(gains, errors, -1)(farthest)[0], rel=0.01)
 
 
 def test_where_nothing_has_an_effect_nothing_changes() -> None:
     bound = np.ones((2, 3))
     found = least_change(lambda delta: (0.0, np.zeros_like(delta)), -bound, bound, 0.5)
-    assert not found.delta.any() and not found.goes(0.5)
+    assert not found.delta.any() and not found.reaches(0.5)
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.5, 2.0, 50.0])

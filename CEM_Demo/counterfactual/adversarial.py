@@ -60,7 +60,7 @@ def find_perturbation(joint: JointExperiment, goal: Goal, epsilon: int) -> Pertu
         rounded = task.rounded(found.delta)
         if abs(rounded.change) > abs(best.change) and rounded.change * goal.change > 0:
             best = rounded
-        if goal.is_met(best.change) or not found.goes(aim):
+        if goal.is_met(best.change) or not found.reaches(aim):
             break
         start, asked = found.delta, asked + 2 * (goal.change - rounded.change)
     return best

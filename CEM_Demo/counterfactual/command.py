@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from itertools import groupby
 
 from torch import nn
@@ -53,12 +54,18 @@ def find_counterfactuals(config: Config, replay: bool = False) -> None:
                 record = _replay(question, record, net) if replay else _answer_and_write(question, net)
             records.append(record)
             log.info("%s: %s", found.title, record.result.sentence)
+    _write_rows(config, questions, records if replay else measure_on_others(questions, records))
+
+
+def _write_rows(config: Config, questions: Sequence[Question], records: Sequence[Record]) -> None:
+    """Write the table, and say what the edits do to other networks."""
     rows = {}
-    for question, record in zip(questions, measure_on_others(questions, records), strict=True):
-        rows[question.found.panel.model, question.found.image] = row(record.result)
-        for other in record.result.others:
+    for question, record in zip(questions, records, strict=True):
+        found, result = question.found, record.result
+        rows[found.panel.model, found.image] = row(result)
+        for other in result.others:
             reached = "reached" if other.is_met else "not reached"
-            log.info("%s: the same edit on %s dB; %+g dB is %s", question.found.title, other, config.change_db, reached)
+            log.info("%s: the same edit on %s dB; %+g dB is %s", found.title, other, result.asked, reached)
     write_table(config, questions[0].found.paths, "Counterfactual", rows)
 
 

@@ -49,7 +49,7 @@ class Point:
         """The sum of the blocks' norms."""
         return float(np.linalg.norm(self.delta, axis=1).sum())
 
-    def goes(self, goal: float) -> bool:
+    def reaches(self, goal: float) -> bool:
         """Whether it reaches a goal, nearly."""
         return self.progress >= goal * (1 - NEAR)
 
@@ -75,16 +75,16 @@ def least_change(measure: Measure, low: Array, high: Array, goal: float, start: 
     if not here.gradient.any():
         return here
     # What one block would have to change for the first step of the path, were the network linear.
-    reach, rise = goal / STEPS / _steepest(here), goal / STEPS
+    stride, rise = goal / STEPS / _steepest(here), goal / STEPS
     for _ in range(MOST_GRADIENTS):
         aim = min(goal, here.progress + rise)
-        delta, price = _step(here, aim, reach, low, high)
+        delta, price = _step(here, aim, stride, low, high)
         there = _at(measure, delta)
         if there.merit(aim, 2 * price) <= here.merit(aim, 2 * price):
-            here, reach, rise = there, 1.5 * reach, min(1.5 * rise, goal / STEPS)
+            here, stride, rise = there, 1.5 * stride, min(1.5 * rise, goal / STEPS)
             best = _better(best, here, goal)
         else:
-            reach, rise = reach / 4, rise / 1.2
+            stride, rise = stride / 4, rise / 1.2
         history.append(best)
         if len(history) > PATIENCE and _brings_little(history[-PATIENCE - 1], best, goal):
             break
@@ -113,15 +113,15 @@ def shrunk(values: Array, threshold: float, low: Array, high: Array) -> Array:
     return found
 
 
-def _step(here: Point, aim: float, reach: float, low: Array, high: Array) -> tuple[Array, float]:
-    """Find the step to the least size, within ``reach``, whose linearized progress comes to ``aim``.
+def _step(here: Point, aim: float, stride: float, low: Array, high: Array) -> tuple[Array, float]:
+    """Find the step to the least size, within ``stride``, whose linearized progress comes to ``aim``.
 
     Returns:
         The change, and the price of progress: 1 / lambda.
     """
 
     def stepped(price: float) -> Array:
-        return shrunk(here.delta + reach * price * here.gradient, reach, low, high)
+        return shrunk(here.delta + stride * price * here.gradient, stride, low, high)
 
     def falls_short(price: float) -> bool:
         return float(np.vdot(here.gradient, stepped(price) - here.delta)) < aim - here.progress
@@ -149,12 +149,12 @@ def _at(measure: Measure, delta: Array) -> Point:
 
 def _better(best: Point, other: Point, goal: float) -> Point:
     """The smaller of two changes that reach the goal, or else the one that goes farther."""
-    if best.goes(goal) and other.goes(goal):
+    if best.reaches(goal) and other.reaches(goal):
         return min(best, other, key=lambda point: point.size)
     return max(best, other, key=lambda point: point.progress)
 
 
 def _brings_little(before: Point, after: Point, goal: float) -> bool:
-    if after.goes(goal):
-        return before.goes(goal) and before.size - after.size <= LITTLE * before.size
+    if after.reaches(goal):
+        return before.reaches(goal) and before.size - after.size <= LITTLE * before.size
     return after.progress - before.progress <= LITTLE * goal
