@@ -80,7 +80,8 @@ class FilterExplanation:
         """Draw the effects, the joint curves and the cards; needs Matplotlib."""
         from CEM_Demo.filters.figure import draw  # Users who only want numbers need not load Matplotlib.
 
-        return draw(self)
+        title = f"{self.model} on {self.image}\n{self.sentence}"
+        return draw(self.effects, self.joint, self.cards, self.task, title)
 
 
 def explain_effects(

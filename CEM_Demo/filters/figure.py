@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,8 +10,8 @@ from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
 from CEM_Demo.filters.cards import PATCHES, Card
-from CEM_Demo.filters.explanation import FilterExplanation
-from CEM_Demo.filters.joint import BOTTOM, RANDOM, TOP
+from CEM_Demo.filters.effects import FilterEffects
+from CEM_Demo.filters.joint import BOTTOM, RANDOM, TOP, JointCurve
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.report.colours import COLOUR_BOUND, map_colours
 
@@ -26,26 +26,34 @@ HELPS, HURTS, GRAY = "#c62f2d", "#2f52c6", "#7a7a7a"
 STYLES = {TOP: (HELPS, "-", "help most"), RANDOM: (GRAY, ":", "random, same layers"), BOTTOM: (HURTS, "-", "hurt most")}
 
 
-def draw(explanation: FilterExplanation) -> Figure:
-    """Draw the figure."""
-    map_height = float(np.clip(ROW * len(explanation.effects.layers) + 0.8, LEAST_MAP, MOST_MAP))
-    card_rows = -(-len(explanation.cards) // CARD_COLUMNS)
+def draw(
+    effects: FilterEffects, joint: Mapping[str, JointCurve], cards: Sequence[Card], task: str, title: str
+) -> Figure:
+    """Draw the figure.
+
+    Args:
+        effects: of single filters.
+        joint: what sets of filters cost at once, by their names.
+        cards: of the strongest filters.
+        task: whose colors are used.
+        title: stands above.
+    """
+    map_height = float(np.clip(ROW * len(effects.layers) + 0.8, LEAST_MAP, MOST_MAP))
+    card_rows = -(-len(cards) // CARD_COLUMNS)
     heights = [map_height, 2.8, 1.25 * card_rows + 0.4]
     figure = Figure(figsize=(WIDTH, sum(heights) + 0.7), layout="constrained")
-    figure.suptitle(f"{explanation.model} on {explanation.image}\n{explanation.sentence}", fontsize=10)
+    figure.suptitle(title, fontsize=10)
     grid = figure.add_gridspec(3, 1, height_ratios=heights)
     of_map, of_curves, of_cards = (figure.add_subfigure(grid[row]) for row in range(3))
-    _draw_map(of_map.subplots(), explanation)
+    _draw_map(of_map.subplots(), effects, COLOUR_BOUND[task])
     sorted_effects, of_sets = of_curves.subplots(1, 2)
-    _draw_sorted(sorted_effects, explanation)
-    _draw_joint(of_sets, explanation)
-    _draw_cards(of_cards, explanation, card_rows)
+    _draw_sorted(sorted_effects, effects)
+    _draw_joint(of_sets, joint)
+    _draw_cards(of_cards, effects, cards, card_rows)
     return figure
 
 
-def _draw_map(axes: Axes, explanation: FilterExplanation) -> None:
-    effects = explanation.effects
-    bound = COLOUR_BOUND[explanation.task]
+def _draw_map(axes: Axes, effects: FilterEffects, bound: float) -> None:
     table, dead = effects.in_layers(effects.mean()), effects.in_layers(effects.dead.astype(float))
     colors = map_colours(np.nan_to_num(table), bound)
     colors[dead == 1] = DEAD
@@ -63,8 +71,7 @@ def _draw_map(axes: Axes, explanation: FilterExplanation) -> None:
     )
 
 
-def _draw_sorted(axes: Axes, explanation: FilterExplanation) -> None:
-    effects = explanation.effects
+def _draw_sorted(axes: Axes, effects: FilterEffects) -> None:
     shown = np.sort(effects.mean()[~effects.dead])[::-1]
     places = np.arange(1, len(shown) + 1)
     axes.fill_between(places, shown.clip(min=0), color=HELPS, step="mid", linewidth=0)
@@ -74,9 +81,9 @@ def _draw_sorted(axes: Axes, explanation: FilterExplanation) -> None:
     _set_up(axes, "single effects, sorted; dead filters left out", "filters", "effect (dB)")
 
 
-def _draw_joint(axes: Axes, explanation: FilterExplanation) -> None:
+def _draw_joint(axes: Axes, joint: Mapping[str, JointCurve]) -> None:
     for name, (color, line, label) in STYLES.items():
-        curve = explanation.joint[name]
+        curve = joint[name]
         if not curve.points:
             continue
         spread = np.array([np.std(samples) for samples in curve.effects])
@@ -87,7 +94,7 @@ def _draw_joint(axes: Axes, explanation: FilterExplanation) -> None:
     if axes.lines:
         axes.set_xscale("log", base=2)
         # Sums grow without bounds; they may leave the plot.
-        highest = max(max(curve.means, default=0) for curve in explanation.joint.values())
+        highest = max(max(curve.means, default=0) for curve in joint.values())
         if highest > 0:
             axes.set_ylim(top=1.4 * highest)
         axes.legend(fontsize=7, frameon=False)
@@ -103,7 +110,7 @@ def _set_up(axes: Axes, title: str, across: str, up: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _draw_cards(part: SubFigure, explanation: FilterExplanation, rows: int) -> None:
+def _draw_cards(part: SubFigure, effects: FilterEffects, cards: Sequence[Card], rows: int) -> None:
     if not rows:
         return
     part.suptitle(
@@ -114,12 +121,12 @@ def _draw_cards(part: SubFigure, explanation: FilterExplanation, rows: int) -> N
     grid = part.subplots(rows, 2 * CARD_COLUMNS, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    mean = explanation.effects.mean()
-    for place, card in enumerate(explanation.cards):
+    mean = effects.mean()
+    for place, card in enumerate(cards):
         row, column = divmod(place, CARD_COLUMNS)
         activation, patches = grid[row, 2 * column : 2 * column + 2]
         color = HELPS if mean[card.number] > 0 else HURTS
-        activation.set_title(f"{explanation.effects.name_of(card.number)}", fontsize=6, color=color)
+        activation.set_title(f"{effects.name_of(card.number)}", fontsize=6, color=color)
         patches.set_title(f"{mean[card.number]:+.3f} dB", fontsize=6, color=color)
         _draw_card(activation, patches, card)
 
