@@ -20,7 +20,7 @@ from CEM_Demo import Degradation, FilterDesign, explain_filters
 from CEM_Demo.errors import InputError
 from CEM_Demo.filters import command
 from CEM_Demo.filters.command import explain_run, forecast_run
-from CEM_Demo.filters.donors import make_donors, others_than
+from CEM_Demo.filters.donors import Donor, make_donors, others_than
 from CEM_Demo.filters.effects import FilterEffects, measure_effects, no_effects
 from CEM_Demo.filters.experiment import FilterExperiment, make_experiment
 from CEM_Demo.filters.joint import alike, measure_sets
@@ -32,6 +32,8 @@ from CEM_Demo.ModelZoo import build_network, entries, load_denoise_model
 from CEM_Demo.ModelZoo.NN.dncnn import DnCNN
 from CEM_Demo.ModelZoo.NN.edsr import EDSR
 from CEM_Demo.ModelZoo.NN.prenet import PReNet
+from CEM_Demo.ModelZoo.NN.restormer import TransposedAttention
+from CEM_Demo.ModelZoo.NN.swinir import SwinIR
 from CEM_Demo.networks.adapting import PerChannel
 from CEM_Demo.results.filters import filters_sentence
 from CEM_Demo.results.paths import result_paths
@@ -147,18 +149,38 @@ def delete(net: nn.Module, name: str, channel: int) -> nn.Module:
     return without
 
 
+@torch.no_grad()
+def delete_head(net: nn.Module, layer: Layer, head: int) -> nn.Module:
+    """A copy whose values of a head have no weights and no bias; they are the last third of their layer's channels."""
+    without = copy.deepcopy(net)
+    name = layer.name.removesuffix(".heads")
+    named = dict(without.named_parameters())
+    weight = named.get(f"{name}.weight", named.get(name))
+    assert weight is not None
+    width = len(weight) // 3
+    rows = slice(2 * width + head * width // layer.channels, 2 * width + (head + 1) * width // layer.channels)
+    weight[rows] = 0
+    for bias in (f"{name}.bias", name.replace("weight", "bias")):
+        if bias in named:
+            named[bias][rows] = 0
+    return without
+
+
 def assert_zeroing_deletes(net: nn.Module, roi: ROI, every: int = 1) -> int:
     """Compare zeroed filters with deleted ones; give how many layers there are."""
     inference = FilterInference(net, picture(0), roi, CPU)
     values = Replacements(inference, ()).values("zero", 0)
     image = as_input(picture(0))
+    names = dict(net.named_parameters())
     for layer in inference.layers[::every]:
-        if not layer.sites or not hasattr(net.get_submodule(layer.name), "weight"):
+        is_heads = layer.name.endswith(".heads")
+        if not layer.sites or not is_heads and f"{layer.name}.weight" not in names:
             continue
         channel = layer.channels // 2
+        without = delete_head(net, layer, channel) if is_heads else delete(net, layer.name, channel)
         untouched, zeroed = inference.suffix([layer]).restore(masks(layer, channel), values)
         with torch.no_grad():
-            for found, dense in ((untouched, net), (zeroed, delete(net, layer.name, channel))):
+            for found, dense in ((untouched, net), (zeroed, without)):
                 expected = dense(image)[0][(..., *roi.window)]
                 # Outputs of random networks may be much larger than an image's.
                 assert (found - expected).abs().max() <= 1e-5 * max(1.0, float(expected.abs().max())), layer.name
@@ -181,6 +203,51 @@ class Attention(nn.Module):
         return x + self.last(features * torch.sigmoid(self.excite(torch.relu(self.squeeze(pooled)))))
 
 
+class Tokens(nn.Module):
+    """Pixels as tokens: ``mix`` maps B x N x 4 to the same, and what it gives is added."""
+
+    def __init__(self, mix: nn.Module) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, padding=1)
+        self.mix = mix
+        self.last = nn.Conv2d(4, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.first(x).flatten(2).mT
+        return self.last((tokens + self.mix(tokens)).mT.unflatten(2, x.shape[-2:]))
+
+
+class SelfAttention(nn.MultiheadAttention):
+    """Two heads, whose weights PyTorch keeps in one parameter without a layer."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 2, batch_first=True)
+        nn.init.normal_(self.in_proj_bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:  # type: ignore[override]
+        return super().forward(tokens, tokens, tokens, need_weights=False)[0]
+
+
+def perceptron() -> nn.Module:
+    return Tokens(nn.Sequential(nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 4, bias=False)))
+
+
+def swin(heads: int = 2) -> nn.Module:
+    return SwinIR(width=8, heads=heads, groups=1, depth=2, side=4, reconstruction="residual")
+
+
+class ChannelAttention(nn.Module):
+    """Heads whose channels attend to channels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 3, 1)
+        self.attn = TransposedAttention(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.attn(self.first(x)))
+
+
 def gray() -> nn.Module:
     return PerChannel(nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), nn.ReLU(), nn.Conv2d(3, 1, 3, padding=1)))
 
@@ -192,6 +259,10 @@ NETWORKS = {
     "attention": (Attention, 4),
     "gray": (gray, 2),
     "two uses": (lambda: Two(uses=2), 3),
+    "linear layers": (perceptron, 4),
+    "heads in windows": (swin, 14),
+    "heads over channels": (ChannelAttention, 6),
+    "heads of PyTorch": (lambda: Tokens(SelfAttention()), 5),
 }
 
 
@@ -199,7 +270,9 @@ NETWORKS = {
 def test_zeroing_a_filter_equals_deleting_its_weights(name: str) -> None:
     torch.manual_seed(0)
     build, layers = NETWORKS[name]
-    assert assert_zeroing_deletes(build().eval(), ROI_HERE, every=max(1, layers // 4)) == layers
+    assert (
+        assert_zeroing_deletes(build().eval(), ROI_HERE, every=1 if "heads" in name else max(1, layers // 4)) == layers
+    )
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -216,11 +289,16 @@ def test_zeroing_equals_deleting_in_the_zoo(task: str, name: str) -> None:
     net = build_network(name, task).eval()
     inference = FilterInference(net, picture(0, 64), ROI.square(24, 24, 8), CPU)
     values = Replacements(inference, ()).values("zero", 0)
-    for layer in inference.layers[:: max(1, len(inference.layers) // 3)]:
+    sample = list(inference.layers[:: max(1, len(inference.layers) // 3)])
+    named = dict(net.named_modules())
+    linear = [layer for layer in inference.layers if isinstance(named.get(layer.name), nn.Linear)]
+    heads = [layer for layer in inference.layers if layer.name.endswith(".heads")]
+    for layer in [*sample, *linear[:2], *heads[-1:]]:
         if layer.sites:
             untouched, zeroed = inference.suffix([layer]).restore(masks(layer, 0), values)
+            without = delete_head(net, layer, 0) if layer in heads else delete(net, layer.name, 0)
             with torch.no_grad():
-                for found, dense in ((untouched, net), (zeroed, delete(net, layer.name, 0))):
+                for found, dense in ((untouched, net), (zeroed, without)):
                     roi = (..., slice(24, 32), slice(24, 32))
                     expected = dense(as_input(picture(0, 64)))[0][roi]
                     exact = dense.double()(as_input(picture(0, 64)).double())[0][roi]
@@ -247,6 +325,56 @@ def test_effects_in_a_linear_network_have_a_closed_form() -> None:
             moved = F.conv2d(change, net.last.weight, padding=1)[0].permute(1, 2, 0).numpy()[ROI_HERE.window] * 255
             growth = (2 * (error * moved).sum() + (moved**2).sum()) / (error**2).sum()
             assert effect == pytest.approx(10 * np.log10(1 + growth), abs=1e-6)
+
+
+@torch.no_grad()
+def heads_by_hand(net: nn.Module, image: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Tokens of a network of PyTorch's own heads, N x 4, and what each head gives, 2 x N x 2; in double precision."""
+    tokens = net.first(as_input(image).double()).flatten(2)[0].T
+    queries, keys, values = (
+        F.linear(tokens, net.mix.in_proj_weight, net.mix.in_proj_bias).unflatten(1, (3, 2, 2)).permute(1, 2, 0, 3)
+    )
+    return tokens, (queries @ keys.mT / 2**0.5).softmax(dim=-1) @ values
+
+
+@pytest.mark.parametrize("kind", ["zero", "mean"])
+def test_effects_of_heads_have_a_closed_form(kind: str) -> None:
+    torch.manual_seed(0)
+    double = Double(Tokens(SelfAttention()).eval())
+    net, truth = double.net, picture(1, 8 * SIDE)
+    experiment = pose(double)
+    (layer,) = (layer for layer in experiment.layers if layer.name.endswith(".heads"))
+    donors = tuple(Donor(picture(seed), picture(seed)) for seed in (5, 6))
+    effects = experiment.single_effects(layer, Replacements(experiment.inference, donors).values(kind, 0))
+    tokens, heads = heads_by_hand(net, picture(0))
+    mean = torch.stack([heads_by_hand(net, donor.degraded)[1] for donor in donors]).mean(dim=(0, 2))
+
+    def restored(attended: Tensor) -> float:
+        mixed = tokens + net.mix.out_proj(attended.transpose(0, 1).flatten(1))
+        with torch.no_grad():
+            image = net.last(mixed.T.unflatten(1, (SIDE, SIDE))[None])[0].clamp(0, 1).permute(1, 2, 0).numpy()
+        return float(((image * 255 - truth[:SIDE, :SIDE])[ROI_HERE.window] ** 2).sum())
+
+    for head, effect in enumerate(effects):
+        changed = heads.clone()
+        changed[head] = mean[head] if kind == "mean" else 0
+        assert effect == pytest.approx(10 * np.log10(restored(changed) / restored(heads)), abs=1e-6)
+        assert effect != 0
+
+
+def test_a_single_head_is_no_layer_of_heads() -> None:
+    layers = [FilterInference(swin(heads).eval(), picture(0), ROI_HERE, CPU).layers for heads in (1, 2)]
+    assert [sum(layer.name.endswith(".heads") for layer in one) for one in layers] == [0, 2]
+
+
+def test_work_and_memory_of_linear_layers() -> None:
+    inference = FilterInference(perceptron().eval(), picture(0), ROI_HERE, CPU)
+    works = {layer.name: inference.work(layer) for layer in inference.layers}
+    pixels, convolved = SIDE**2, 9 * 4 * 3 * ROI_HERE.width * ROI_HERE.height
+    assert works["mix.0"].bytes == 4 * 6 * pixels and works["mix.2"].bytes == 4 * 4 * pixels
+    assert works["mix.0"].multiply_adds == 6 * 4 * pixels + convolved
+    assert works["mix.2"].multiply_adds == convolved
+    assert works["mix.0"].whole == 2 * 6 * 4 * pixels + 2 * 9 * 4 * 3 * pixels
 
 
 def test_resampling_costs_what_the_mean_costs_and_the_variance_of_the_donors() -> None:
@@ -372,6 +500,20 @@ def test_filters_of_another_checkpoint_replace_weights_at_all_uses() -> None:
     everything = np.ones((1, experiment.filters), dtype=bool)
     expected = 10 * np.log10(squared_error(other, truth) / squared_error(net, truth))
     assert experiment.joint_effects(everything, None)[0] == pytest.approx(expected, abs=1e-4)
+
+
+@torch.no_grad()
+def test_heads_of_another_checkpoint_have_its_values_and_the_own_attention() -> None:
+    torch.manual_seed(0)
+    net, other = Tokens(SelfAttention()).eval(), Tokens(SelfAttention()).eval()
+    experiment = pose(net, other=other)
+    truth = picture(1, 8 * SIDE)
+    (layer,) = (layer for layer in experiment.layers if layer.name.endswith(".heads"))
+    for head, effect in enumerate(experiment.single_effects(layer, None)):
+        mixed, rows = copy.deepcopy(net), slice(8 + 2 * head, 10 + 2 * head)
+        mixed.mix.in_proj_weight[rows] = other.mix.in_proj_weight[rows]
+        mixed.mix.in_proj_bias[rows] = other.mix.in_proj_bias[rows]
+        assert effect == pytest.approx(10 * np.log10(squared_error(mixed, truth) / squared_error(net, truth)), abs=1e-4)
 
 
 def test_networks_of_other_architectures_do_not_exchange_filters() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from CEM_Demo.filters.donors import Donor
 from CEM_Demo.filters.effects import FilterEffects
@@ -25,8 +26,10 @@ class Card:
 
     Attributes:
         number: among all filters.
-        activation: h x w float32, what it gives on the image, in the window that the ROI depends on, at its last use.
-        patches: cut from the donors where it is highest, the best first; side x side x 3 uint8 RGB.
+        activation: h x w float32, what it gives on the image, in the window that the ROI depends on, at its last use;
+            of a head, the root mean square over its channels. Of values in windows, it is windows x pixels.
+        patches: cut from the donors where it is highest, the best first; side x side x 3 uint8 RGB. None where rows and
+            columns of the activation are not those of a feature map.
     """
 
     number: int
@@ -37,28 +40,37 @@ class Card:
 def make_cards(experiment: FilterExperiment, effects: FilterEffects, donors: Sequence[Donor]) -> tuple[Card, ...]:
     """Make the cards of the filters that help most, the best first, and of those that hurt most, the worst first."""
     numbers = [*effects.strongest(1, CARDS), *effects.strongest(-1, CARDS)]
-    own = experiment.inference.own_values()
+    places = {number: _place(experiment, effects, number) for number in numbers}
+    sites = [site for site, _ in places.values()]
+    own = experiment.inference.own_values(sites)
     found: dict[int, list[tuple[float, UInt8Image]]] = {number: [] for number in numbers}
     for donor in donors:
         values = experiment.inference.values_of(donor.degraded)
-        for number in numbers:
-            site, channel = _place(experiment, effects, number)
-            activation = values[site.number][0, channel].cpu().numpy()
-            row, column = np.unravel_index(activation.argmax(), activation.shape)
-            patch = _patch(experiment, site, donor.image, int(row), int(column))
-            found[number].append((float(activation.max()), patch))
+        for number, (site, channels) in places.items():
+            if site.layout is None or site.layout.is_spatial:
+                activation = _activation(values[site.number], channels)
+                row, column = np.unravel_index(activation.argmax(), activation.shape)
+                patch = _patch(experiment, site, donor.image, int(row), int(column))
+                found[number].append((float(activation.max()), patch))
     cards = []
-    for number in numbers:
-        site, channel = _place(experiment, effects, number)
+    for number, (site, channels) in places.items():
         ranked = sorted(found[number], key=lambda pair: -pair[0])
         patches = tuple(patch for _, patch in ranked[:PATCHES])
-        cards.append(Card(number, own[site.number][0, channel].float().cpu().numpy(), patches))
+        cards.append(Card(number, _activation(own[site.number], channels), patches))
     return tuple(cards)
 
 
-def _place(experiment: FilterExperiment, effects: FilterEffects, number: int) -> tuple[Site, int]:
-    """Give the last use of a filter's layer, and the filter's channel."""
-    return experiment.layers[effects.layer_of[number]].sites[-1], int(effects.channel_of[number])
+def _place(experiment: FilterExperiment, effects: FilterEffects, number: int) -> tuple[Site, slice]:
+    """Give the last use of a filter's layer, and the filter's channels there."""
+    layer, filter_number = experiment.layers[effects.layer_of[number]], int(effects.channel_of[number])
+    site = layer.sites[-1]
+    each = site.deleted.shape[1] // layer.channels
+    return site, slice(filter_number * each, (filter_number + 1) * each)
+
+
+def _activation(values: Tensor, channels: slice) -> NDArray[np.float32]:
+    found = values[0, channels].float()
+    return (found[0] if len(found) == 1 else found.square().mean(dim=0).sqrt()).cpu().numpy()
 
 
 def _patch(experiment: FilterExperiment, site: Site, image: UInt8Image, row: int, column: int) -> UInt8Image:

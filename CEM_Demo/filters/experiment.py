@@ -78,12 +78,12 @@ class FilterExperiment:
 
     def _moves(self, layer: Layer, values: SiteValues | None) -> NDArray[np.bool_]:
         """Say for each filter of a layer whether what stands there instead differs at all."""
-        own = self.inference.own_values()
-        instead = self.inference.other_values() if values is None else values
+        own = self.inference.own_values(layer.sites)
+        instead = self.inference.other_values(layer.sites) if values is None else values
         moved = torch.zeros(layer.channels, dtype=torch.bool)
         for site in layer.sites:
-            differs = (own[site.number] != instead[site.number]).transpose(0, 1).flatten(1)
-            moved |= differs.any(dim=1).cpu()
+            differs = (own[site.number] != instead[site.number]).transpose(0, 1)
+            moved |= differs.unflatten(0, (layer.channels, -1)).flatten(1).any(dim=1).cpu()
         return moved.numpy()
 
     def _effects(

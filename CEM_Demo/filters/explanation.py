@@ -117,10 +117,10 @@ def choose_layers(layers: Sequence[Layer], patterns: Sequence[str], prefix: str 
         prefix: what the names lose first.
 
     Raises:
-        InputError: there is no convolution, or a pattern matches none.
+        InputError: there is no layer with filters, or a pattern matches none.
     """
     if not layers:
-        raise InputError("the network has no convolution whose filters could be replaced")
+        raise InputError("the network has no convolution and no linear layer whose filters could be replaced")
     layers = [replace(layer, name=layer.name.removeprefix(prefix)) for layer in layers]
     names = [layer.name for layer in layers]
     for pattern in patterns:

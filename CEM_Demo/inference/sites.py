@@ -1,7 +1,7 @@
-"""Find the convolutions of a graph, and make their output channels replaceable.
+"""Find the convolutions, linear layers and attention heads of a graph, and make what they give replaceable.
 
-Behind every convolution, or behind the activation that alone reads it, stands a node of its own. It passes on what the
-convolution gives, unless an intervention replaces some of the channels there.
+Behind every layer, or behind the activation that alone reads it, and behind every attention product of several heads
+stands a node of its own. It passes on what it is given, unless an intervention replaces some of the channels there.
 """
 
 from __future__ import annotations
@@ -14,37 +14,52 @@ from torch import Tensor
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.inference.graph import Graph, Node, Value, renumbered
+from CEM_Demo.inference.heads import heads_in
+from CEM_Demo.inference.layout import Layout
 from CEM_Demo.inference.operators import ACTIVATIONS
+from CEM_Demo.inference.weighted import channel_dimension
 
-CONVOLUTIONS = {"aten::conv2d", "aten::convolution", "aten::conv_transpose2d"}
 ACTIVATION_NAMES = {f"aten::{name}" for name in ACTIVATIONS}
+# Its weights lie along dimension 1 of the values, whatever that is.
+KEEPING_ZERO = {"aten::prelu"}
+# What follows the name of a layer for the heads whose values it gives.
+OF_HEADS = ".heads"
 
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """One use of a convolution.
+    """One use of a layer.
 
     Attributes:
         number: of the node at which interventions replace channels.
-        convolution: number of the node that convolves.
         deleted: values that the channels have everywhere if the filters' weights and biases are zero, 1 x C x 1 x 1.
         others: numbers of the nodes that compute the same with other weights; none if there are no other weights.
+        layout: where the channels lie in the node's value; None for feature maps.
     """
 
     number: int
-    convolution: int
     deleted: Tensor
     others: tuple[int, ...]
+    layout: Layout | None
+
+    def to_channels(self, value: Tensor) -> Tensor:
+        """Lay the node's value out as N x C x h x w; N is 1 where the value is no feature map."""
+        return value if self.layout is None else self.layout.to_channels(value)
+
+    def to_value(self, channels: Tensor) -> Tensor:
+        """Undo :meth:`to_channels`."""
+        return channels if self.layout is None else self.layout.to_value(channels)
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """A convolution, with all places where the network uses its weight.
+    """A convolution, a linear layer or the heads of attention, with all places where the network uses the weight.
 
     Attributes:
-        name: of its weight's parameter, without ``.weight``.
-        channels: number of its filters, which are its output channels.
-        sites: its uses in the order of computation.
+        name: of the weight's parameter, without ``.weight``; heads are named by the layer that gives their values, as
+            in ``attn.qkv.heads``.
+        channels: number of its filters, which are its output channels; of heads, their number.
+        sites: its uses in the order of computation; a filter is one channel there, a head is as many as it has.
     """
 
     name: str
@@ -54,14 +69,31 @@ class Layer:
 
 @dataclass(frozen=True)
 class SitedGraph:
-    """A graph with a replaceable node behind every convolution; the layers are in the order of their first use."""
+    """A graph with replaceable nodes; the layers are in the order of their first use."""
 
     graph: Graph
     layers: tuple[Layer, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class Place:
+    """Where a graph is to get a site.
+
+    Attributes:
+        path: numbers of the nodes from the one that applies a weight to the one that the site stands behind.
+        filters: how many there are.
+        layout: as of the site.
+        ending: of the layer's name.
+    """
+
+    path: tuple[int, ...]
+    filters: int
+    layout: Layout | None
+    ending: str = ""
+
+
 def with_sites(graph: Graph, other: Graph | None = None) -> SitedGraph:
-    """Make the output channels of every convolution replaceable.
+    """Make the output channels of every convolution and linear layer replaceable, and the heads of attention.
 
     Args:
         graph: of a network.
@@ -72,53 +104,55 @@ def with_sites(graph: Graph, other: Graph | None = None) -> SitedGraph:
     """
     if other is not None and not _are_alike(graph, other):
         raise InputError("the networks that exchange filters are not of the same architecture")
-    convolution_at = _convolutions_by_site(graph)
+    places = _places(graph)
     found: dict[tuple[Any, ...], list[Site]] = {}
-    names: dict[tuple[Any, ...], str] = {}
+    named: dict[tuple[Any, ...], tuple[str, int]] = {}
     nodes: list[Node] = []
     numbers: dict[int, int] = {}
     for number, node in enumerate(graph.nodes):
         numbers[number] = len(nodes)
         nodes.append(renumbered(node, numbers))
-        if number not in convolution_at:
+        if number not in places:
             continue
-        convolution = convolution_at[number]
-        others = _compute_otherwise(nodes, graph, other, convolution, number, numbers) if other else ()
-        site = Site(len(nodes), numbers[convolution], _deleted(graph, convolution, number), others)
-        nodes.append(_do(nodes, numbers[number], others))
+        place = places[number]
+        others = _compute_otherwise(nodes, graph, other, place, numbers) if other else ()
+        site = Site(len(nodes), _deleted(graph, place), others, place.layout)
+        nodes.append(_do(nodes, numbers[number], others, place.layout))
         numbers[number] = site.number
-        weight = graph.nodes[graph.nodes[convolution].inputs[1]]
+        weight = _weight(graph, place)
         assert weight.constant is not None
         # Two names of one tensor are one filter.
-        key = (weight.constant.data_ptr(), tuple(weight.constant.shape))
+        key = (weight.constant.data_ptr(), tuple(weight.constant.shape), place.ending, place.filters)
         found.setdefault(key, []).append(site)
-        names.setdefault(key, weight.parameter.removesuffix(".weight"))
+        named.setdefault(key, (weight.parameter.removesuffix(".weight") + place.ending, place.filters))
     sited = Graph(tuple(nodes), numbers[graph.image], numbers[graph.output])
-    return SitedGraph(
-        sited, tuple(Layer(names[key], sites[0].deleted.shape[1], tuple(sites)) for key, sites in found.items())
-    )
+    return SitedGraph(sited, tuple(Layer(*named[key], tuple(sites)) for key, sites in found.items()))
 
 
-def _convolutions_by_site(graph: Graph) -> dict[int, int]:
-    """Find the convolutions, by the number of the node that interventions stand behind."""
+def _places(graph: Graph) -> dict[int, Place]:
+    """Find where sites are to be, by the number of the node that interventions stand behind."""
     readers: list[list[int]] = [[] for _ in graph.nodes]
     for number, node in enumerate(graph.nodes):
         for source in set(node.inputs):
             readers[source].append(number)
-    found = {}
+    found = {
+        number: Place(heads.path, heads.layout.groups, heads.layout, OF_HEADS)
+        for number, heads in heads_in(graph).items()
+    }
     for number, node in enumerate(graph.nodes):
-        if _is_convolution(graph, node):
-            alone = readers[number][0] if len(readers[number]) == 1 and number != graph.output else None
-            activated = alone is not None and graph.nodes[alone].name in ACTIVATION_NAMES
-            found[alone if alone is not None and activated else number] = number
+        dimension = channel_dimension(graph, number)
+        if dimension is None:
+            continue
+        assert node.shape is not None
+        alone = readers[number][0] if len(readers[number]) == 1 and number != graph.output else None
+        activated = alone is not None and graph.nodes[alone].name in ACTIVATION_NAMES
+        path = (number, alone) if alone is not None and activated else (number,)
+        found[path[-1]] = Place(path, node.shape[dimension], None if dimension == 1 else Layout(node.shape))
     return found
 
 
-def _is_convolution(graph: Graph, node: Node) -> bool:
-    """Say whether a node convolves feature maps with weights that are parameters of the network."""
-    if node.name not in CONVOLUTIONS or node.shape is None or len(node.shape) != 4 or node.constant is not None:
-        return False
-    return bool(graph.nodes[node.inputs[1]].parameter)
+def _weight(graph: Graph, place: Place) -> Node:
+    return graph.nodes[graph.nodes[place.path[0]].inputs[1]]
 
 
 def _are_alike(graph: Graph, other: Graph) -> bool:
@@ -126,11 +160,13 @@ def _are_alike(graph: Graph, other: Graph) -> bool:
     return kinds[0] == kinds[1]
 
 
-def _do(nodes: list[Node], source: int, others: tuple[int, ...]) -> Node:
+def _do(nodes: list[Node], source: int, others: tuple[int, ...], layout: Layout | None) -> Node:
     """Make the node that passes on what ``source`` gives; interventions may take channels of the others instead."""
     inputs = (source, *others[-1:])
     arguments = {str(place): Value(number) for place, number in enumerate(inputs)}
-    return Node("do", _pass_on, arguments, inputs, nodes[source].shape, dtype=nodes[source].dtype)
+    # Where channels do not lie as in feature maps, windows would cut them: there is no rule for such a node.
+    name = "do" if layout is None else "do_whole"
+    return Node(name, _pass_on, arguments, inputs, nodes[source].shape, dtype=nodes[source].dtype)
 
 
 def _pass_on(**values: Any) -> Any:
@@ -138,15 +174,16 @@ def _pass_on(**values: Any) -> Any:
 
 
 def _compute_otherwise(
-    nodes: list[Node], graph: Graph, other: Graph, convolution: int, site: int, numbers: dict[int, int]
+    nodes: list[Node], graph: Graph, other: Graph, place: Place, numbers: dict[int, int]
 ) -> tuple[int, ...]:
-    """Append nodes that compute the convolution, and the activation behind it, with the other weights."""
+    """Append nodes that compute the path of a place with the other weights; attention weighs the values as it did."""
     added: list[int] = []
     own = dict(numbers)
-    for number in dict.fromkeys((convolution, site)):
+    weighted = place.path[:1] if place.ending == OF_HEADS else place.path
+    for number in place.path:
         node = graph.nodes[number]
         for source in node.inputs:
-            if graph.nodes[source].constant is not None:
+            if number in weighted and graph.nodes[source].constant is not None:
                 own[source] = len(nodes)
                 nodes.append(other.nodes[source])
         own[number] = len(nodes)
@@ -155,15 +192,14 @@ def _compute_otherwise(
     return tuple(added)
 
 
-def _deleted(graph: Graph, convolution: int, site: int) -> Tensor:
-    """Give what stands at a site, 1 x C x 1 x 1, where weights and bias of its convolution are zero."""
-    node = graph.nodes[convolution]
-    weight = graph.nodes[node.inputs[1]].constant
-    assert weight is not None and node.shape is not None
-    zeros = torch.zeros(1, node.shape[1], 1, 1, dtype=node.dtype, device=weight.device)
-    if site == convolution:
+def _deleted(graph: Graph, place: Place) -> Tensor:
+    """Give what stands at a site, 1 x C x 1 x 1, where weights and bias of its layer are zero."""
+    last, weight = graph.nodes[place.path[-1]], _weight(graph, place).constant
+    assert weight is not None and last.shape is not None
+    channels = last.shape[1] if place.layout is None else place.layout.channels
+    zeros = torch.zeros(1, channels, 1, 1, dtype=last.dtype, device=weight.device)
+    if last.name not in ACTIVATION_NAMES - KEEPING_ZERO:
         return zeros
-    activation = graph.nodes[site]
-    inputs = [zeros if source == convolution else graph.nodes[source].constant for source in activation.inputs]
+    inputs = [zeros if source == place.path[0] else graph.nodes[source].constant for source in last.inputs]
     with torch.no_grad():
-        return activation.compute(inputs)
+        return last.compute(inputs)

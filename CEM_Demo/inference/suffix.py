@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,9 +26,10 @@ from CEM_Demo.inference.roi_graph import graph_from_roi, windows_behind
 from CEM_Demo.inference.rules import Run
 from CEM_Demo.inference.sites import Layer, Site, with_sites
 from CEM_Demo.inference.window_steps import Steps, Values, compile_steps
-from CEM_Demo.inference.windows import Window, Windows, no_windows, one_window
+from CEM_Demo.inference.windows import Window, Windows, no_windows, one_window, whole
 
-# For each site, by its node's number, what stands there instead: 1 x C x h x w, or 1 x C x 1 x 1.
+# For each site, by its node's number, what stands there instead: 1 x C x h x w, or 1 x C x 1 x 1. Where the node is no
+# feature map, rows and columns are those of its layout.
 SiteValues = Mapping[int, Tensor]
 
 
@@ -49,7 +49,7 @@ class Work:
 
 
 class FilterInference:
-    """A network, one degraded image and one ROI, ready for interventions on the output channels of convolutions."""
+    """A network, one degraded image and one ROI, ready for interventions on the output channels of layers."""
 
     def __init__(
         self, net: nn.Module, degraded: UInt8Image, roi: ROI, device: torch.device, other: nn.Module | None = None
@@ -115,45 +115,54 @@ class FilterInference:
         """
         return self._baseline[0][0]
 
-    def own_values(self) -> SiteValues:
-        """Give what the untouched image has at each site, 1 x C x h x w in :meth:`window` of it."""
-        return self._at_sites(self._baseline[1])
+    def own_values(self, sites: Sequence[Site]) -> SiteValues:
+        """Give what the untouched image has at some sites, 1 x C x h x w in :meth:`window` of them."""
+        return self._at_sites(self._baseline[1], sites)
 
     def values_of(self, degraded: UInt8Image) -> SiteValues:
-        """Give what another image (H x W x 3 uint8, of the same size) has at each site; see :meth:`own_values`."""
-        return self._at_sites(self._run(self._to_input(degraded))[1])
+        """Give what another image (H x W x 3 uint8, of the same size) has at all sites; see :meth:`own_values`."""
+        return self._at_sites(self._run(self._to_input(degraded))[1], self.sites)
 
-    def _at_sites(self, kept: Values) -> dict[int, Tensor]:
+    def other_values(self, sites: Sequence[Site]) -> SiteValues:
+        """Give what the other weights make of the untouched image at some sites; see :meth:`own_values`."""
+        return self._at_sites(self._baseline[1], sites, place=1)
+
+    def _at_sites(self, kept: Values, sites: Sequence[Site], place: int = 0) -> dict[int, Tensor]:
         # The node before a site keeps just the window that the site may replace.
-        graph = self.roi_graph.graph
-        return {number: kept[graph.nodes[number].inputs[0]] for number in self._numbers}
-
-    def other_values(self) -> SiteValues:
-        """Give what the other weights make of the untouched image at each site; see :meth:`own_values`."""
-        graph, kept = self.roi_graph.graph, self._baseline[1]
-        return {number: kept[graph.nodes[number].inputs[1]] for number in self._numbers}
+        nodes = self.roi_graph.graph.nodes
+        return {site.number: site.to_channels(kept[nodes[site.number].inputs[place]]) for site in sites}
 
     @property
-    def _numbers(self) -> list[int]:
-        return [site.number for layer in self.layers for site in layer.sites]
+    def sites(self) -> list[Site]:
+        """The sites of all layers."""
+        return [site for layer in self.layers for site in layer.sites]
 
     def window(self, site: Site) -> Window:
-        """Give the window of a site's map on which the ROI depends."""
-        return self.roi_graph.needed[site.number].box(0)
+        """Give the window of a site's channels on which the ROI depends: all of them where they are no feature maps."""
+        if site.layout is None:
+            return self.roi_graph.needed[site.number].box(0)
+        height, width = self.size(site)
+        return Window(0, height, 0, width)
 
     def size(self, site: Site) -> tuple[int, int]:
-        """Give height and width of a site's map."""
-        return self.roi_graph.graph.nodes[site.number].size
+        """Give height and width of a site's channels."""
+        return self.roi_graph.graph.nodes[site.number].size if site.layout is None else site.layout.size
 
     def work(self, layer: Layer) -> Work:
         """Count what an intervention on a layer takes; nothing is computed."""
         nodes, windows = self.roi_graph.graph.nodes, self._windows(layer.sites)
         of_nodes = zip(windows, nodes, self.roi_graph.multiply_adds, strict=True)
         count = sum(window.areas[0] * (work / math.prod(node.size)) for window, node, work in of_nodes)
-        held = sum(_bytes(nodes[site.number], self.window(site)) for site in layer.sites)
-        added = {number for one in self.layers for site in one.sites for number in site.others}
+        held = sum(self._bytes(site) for site in layer.sites)
+        added = {number for site in self.sites for number in site.others}
         whole = sum(work for number, work in enumerate(self.roi_graph.multiply_adds) if number not in added)
         return Work(float(count), whole, held)
+
+    def _bytes(self, site: Site) -> int:
+        node = self.roi_graph.graph.nodes[site.number]
+        assert node.shape is not None
+        in_windows = site.layout is None and node.is_map
+        return 4 * (node.shape[1] * math.prod(self.window(site).sides) if in_windows else math.prod(node.shape))
 
     def suffix(self, layers: Sequence[Layer]) -> Suffix:
         """Prepare interventions on filters of some layers, at all uses of them."""
@@ -161,17 +170,22 @@ class FilterInference:
         with torch.inference_mode():
             steps = compile_steps(self.roi_graph, self._baseline[1], self._windows(sites))
         most = self._most_at_once(steps)
-        return Suffix(steps, self.roi_graph.graph, most, Halving(self.device, most))
+        return Suffix(
+            steps, self.roi_graph.graph, {site.number: site for site in sites}, most, Halving(self.device, most)
+        )
 
     def _windows(self, sites: Sequence[Site]) -> list[Windows]:
         """Find the windows to compute when channels of some sites are replaced."""
         replaced = {site.number for site in sites}
-        changed = {number: one_window(self.roi_graph.needed[number].box(0)) for number in replaced}
+        changed = {site.number: self._changed(site) for site in sites}
         # What the other weights would give matters at the replaced sites alone.
-        every = (site for layer in self.layers for site in layer.sites)
-        idle = {number for site in every if site.number not in replaced for number in site.others}
+        idle = {number for site in self.sites if site.number not in replaced for number in site.others}
         windows = windows_behind(self.roi_graph, changed, 1)
         return [no_windows(1) if number in idle else window for number, window in enumerate(windows)]
+
+    def _changed(self, site: Site) -> Windows:
+        needed, node = self.roi_graph.needed[site.number], self.roi_graph.graph.nodes[site.number]
+        return one_window(needed.box(0)) if site.layout is None else whole(node.size, 1)
 
     def _most_at_once(self, steps: Steps) -> int:
         graph, rules = self.roi_graph.graph, self.roi_graph.rules
@@ -191,6 +205,7 @@ class Suffix:
 
     _steps: Steps
     _graph: Graph
+    _sites: Mapping[int, Site]
     most: int
     _halving: Halving
 
@@ -198,7 +213,7 @@ class Suffix:
         """Restore the ROI for N interventions.
 
         Args:
-            chosen: for each site by its number, N x C bool, the channels that are replaced.
+            chosen: for each site by its number, N x filters bool, those that are replaced.
             replacement: what stands there instead; None for what the other weights make of the same input.
 
         Returns:
@@ -210,23 +225,19 @@ class Suffix:
             instead: dict[int, Run] = {}
             for number, mask in chosen.items():
                 value = None if replacement is None else replacement[number]
-                instead[number] = partial(_replaced, mask[part, :, None, None], value)
+                instead[number] = partial(_replaced, self._sites[number], mask[part], value)
             return self._steps.run([None] * len(self._graph.nodes), part.stop - part.start, instead)
 
         with torch.inference_mode():
             return torch.cat(self._halving(restore_part, count))
 
 
-def _replaced(mask: Tensor, replacement: Tensor | None, inputs: list[Tensor]) -> Tensor:
-    return torch.where(mask, inputs[1] if replacement is None else replacement, inputs[0])
+def _replaced(site: Site, mask: Tensor, replacement: Tensor | None, inputs: list[Tensor]) -> Tensor:
+    channels = mask.repeat_interleave(site.deleted.shape[1] // mask.shape[1], dim=1)[..., None, None]
+    instead = site.to_channels(inputs[1]) if replacement is None else replacement
+    return site.to_value(torch.where(channels, instead, site.to_channels(inputs[0])))
 
 
 def _with_inputs(graph: Graph, number: int) -> tuple[Node, list[Node]]:
     node = graph.nodes[number]
     return node, [graph.nodes[source] for source in node.inputs]
-
-
-def _bytes(node: Node, window: Window) -> int:
-    assert node.shape is not None
-    values = node.shape[1] * math.prod(window.sides) if node.is_map else math.prod(node.shape)
-    return int(4 * np.int64(values))
