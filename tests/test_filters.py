@@ -23,6 +23,7 @@ from CEM_Demo.filters.command import explain_run, forecast_run
 from CEM_Demo.filters.donors import Donor, make_donors, others_than
 from CEM_Demo.filters.effects import FilterEffects, measure_effects, no_effects
 from CEM_Demo.filters.experiment import FilterExperiment, make_experiment
+from CEM_Demo.filters.first_order import first_order_effects
 from CEM_Demo.filters.joint import alike, measure_sets
 from CEM_Demo.filters.replacements import Replacements
 from CEM_Demo.geometry import ROI
@@ -36,6 +37,7 @@ from CEM_Demo.ModelZoo.NN.restormer import TransposedAttention
 from CEM_Demo.ModelZoo.NN.swinir import SwinIR
 from CEM_Demo.networks.adapting import PerChannel
 from CEM_Demo.results.filters import filters_sentence
+from CEM_Demo.results.mat_files import read_mat
 from CEM_Demo.results.paths import result_paths
 from CEM_Demo.tasks import make_scene
 from CEM_Demo.tasks.scene import Scene, keep_patches
@@ -319,12 +321,15 @@ def test_effects_in_a_linear_network_have_a_closed_form() -> None:
     with torch.no_grad():
         features = net.first(image)
         error = (net.last(features)[0].permute(1, 2, 0).numpy() * 255 - truth[:SIDE, :SIDE])[ROI_HERE.window]
+        estimates = first_order_effects(experiment, "zero", Replacements(experiment.inference, ()))
         for channel, effect in enumerate(experiment.single_effects(layer, zeros(experiment))):
             change = torch.zeros_like(features)
             change[:, channel] = -features[:, channel]
             moved = F.conv2d(change, net.last.weight, padding=1)[0].permute(1, 2, 0).numpy()[ROI_HERE.window] * 255
             growth = (2 * (error * moved).sum() + (moved**2).sum()) / (error**2).sum()
             assert effect == pytest.approx(10 * np.log10(1 + growth), abs=1e-6)
+            slope = 2 * (error * moved).sum() / (error**2).sum()
+            assert estimates[channel] == pytest.approx(10 / np.log(10) * slope, abs=1e-6)
 
 
 @torch.no_grad()
@@ -365,6 +370,25 @@ def test_effects_of_heads_have_a_closed_form(kind: str) -> None:
 def test_a_single_head_is_no_layer_of_heads() -> None:
     layers = [FilterInference(swin(heads).eval(), picture(0), ROI_HERE, CPU).layers for heads in (1, 2)]
     assert [sum(layer.name.endswith(".heads") for layer in one) for one in layers] == [0, 2]
+
+
+class Nearly(Replacements):
+    """What stands at every site is replaced by nearly the same."""
+
+    def values(self, kind: str, draw: int) -> dict[int, Tensor]:
+        torch.manual_seed(1)
+        own = self.inference.own_values(self.inference.sites)
+        return {number: value + 1e-4 * torch.randn_like(value) for number, value in own.items()}
+
+
+def test_first_order_estimates_are_the_effects_of_small_changes_everywhere() -> None:
+    torch.manual_seed(0)
+    experiment = pose(Double(swin()))
+    replacements = Nearly(experiment.inference, ())
+    estimates, values = first_order_effects(experiment, "nearly", replacements), replacements.values("nearly", 0)
+    for layer in [experiment.layers[number] for number in (0, 2, 9)]:
+        effects = experiment.single_effects(layer, values)
+        assert estimates[experiment.slice_of(layer)] == pytest.approx(effects, abs=1e-3 * np.abs(effects).max())
 
 
 def test_work_and_memory_of_linear_layers() -> None:
@@ -538,7 +562,8 @@ def test_donors_have_noise_of_their_own_and_are_never_the_test_image() -> None:
 def test_explain_filters_from_python() -> None:
     torch.manual_seed(0)
     net = Tiny().train()
-    design = FilterDesign(("resample", "mean", "zero"), ("fir*", "last"), 4, [photograph(40, 40), picture(3, 40)])
+    donors = [photograph(40, 40), picture(3, 40)]
+    design = FilterDesign(("resample", "mean", "zero"), ("fir*", "last"), 4, donors, first_order=True)
     found = explain_filters(net, picture(9, 32), ROI.square(8, 8, 16), Degradation("DN"), design)
     assert net.training
     assert found.effects.layers == ("first", "last")
@@ -548,6 +573,7 @@ def test_explain_filters_from_python() -> None:
     assert found.joint["bottom"].means[0] == pytest.approx(found.effects.mean()[:4].min(), abs=1e-5)
     assert {card.number for card in found.cards} <= set(range(4))  # the colors of the last layer are not ranked
     assert found.figure().axes
+    assert found.first_order is not None and len(found.first_order) == 7
 
 
 @pytest.mark.parametrize(
@@ -614,6 +640,25 @@ def test_a_killed_run_ends_with_the_same_bytes(
         explain_run(config)
         with pytest.raises(InputError, match="tol was 0.01, is now 0.02"):
             explain_run(make_config(tmp_path, of_filters, tol=0.02))
+
+
+def test_first_order_estimates_are_added_to_a_finished_measurement(
+    tmp_path: Path, of_filters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = make_config(tmp_path, of_filters)
+    explain_run(config)
+    folder = result_paths(config, "Tiny", "photo_1.png", config.rois_of("photo_1.png")[0]).pair_folder
+    before = json.loads((folder / "filters.json").read_bytes())
+    monkeypatch.setattr(FilterExperiment, "single_effects", lambda *_: pytest.fail("effects are there"))
+    explain_run(make_config(tmp_path, of_filters, filter_first_order=True))
+    record = json.loads((folder / "filters.json").read_bytes())
+    estimates = [value for layer in record["layers"] for value in layer["first_order"]]
+    assert -1 <= record["layers"][0]["first_order_correlation"] <= 1
+    assert record["provenance"] == before["provenance"] and before["layers"][0]["first_order"] is None
+    with (folder / "filters.csv").open() as file:
+        column = [float(row["first order (dB)"]) for row in csv.DictReader(file)]
+    assert column == pytest.approx(estimates, abs=1e-6)
+    assert read_mat(folder / "filters.mat", "first_order")[0] == pytest.approx(estimates[:4])
 
 
 def test_a_dry_run_says_what_each_layer_takes(

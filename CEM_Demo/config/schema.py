@@ -172,6 +172,9 @@ class Config(BaseModel):
         description="filters: folder of donors, at least 16 photographs; of PAIR, degraded inputs "
         "(default: the other images of the test image's folder)",
     )
+    filter_first_order: Literal[0, 1] | bool = Field(
+        default=0, description="filters: 1 estimates effects from a gradient as well, for screening only (default 0)"
+    )
     maps: list[Literal["CEM", "LAM"]] = Field(
         default=["CEM"], description="[CEM], or [CEM, LAM] to compute Local Attribution Maps beside it (default [CEM])"
     )

@@ -185,7 +185,7 @@ def _explain_pair(net: nn.Module, other: nn.Module | None, pair: Pair) -> None:
     config, files = pair.run.config, pair.files
     with sole_writer(files.paths.pair_folder):
         draws = files.earlier() if config.load_previous else None
-        record = files.finished(draws) if draws else None
+        record = files.finished(draws, bool(config.filter_first_order)) if draws else None
         if record is None:
             experiment = _experiment(net, other, pair)
             replacements = Replacements(experiment.inference, pair.donors)
@@ -199,7 +199,7 @@ def _explain_pair(net: nn.Module, other: nn.Module | None, pair: Pair) -> None:
 def _finish(pair: Pair, experiment: FilterExperiment, replacements: Replacements, found: Draws) -> FilterRecord:
     config = pair.run.config
     effects = effects_of(experiment, found, config.tol)
-    explanation = explain_effects(
-        experiment, effects, replacements, config.seed, pair.roi, config.task, pair.label, pair.image
-    )
+    names = (config.task, pair.label, pair.image)
+    first_order = bool(config.filter_first_order)
+    explanation = explain_effects(experiment, effects, replacements, config.seed, pair.roi, *names, first_order)
     return pair.files.finish(explanation)

@@ -35,6 +35,7 @@ class FilterDesign:
         draws: donors that are drawn.
         donors: other photographs, H x W x 3 uint8 RGB, that mean and resample need; of PAIR, degraded inputs.
         other: the same network with other weights, whose filters ``weights`` takes.
+        first_order: whether effects are estimated from a gradient as well.
     """
 
     replacements: Sequence[str] = (MEAN,)
@@ -42,6 +43,7 @@ class FilterDesign:
     draws: int = 16
     donors: Sequence[UInt8Image] = field(default=(), repr=False)
     other: nn.Module | None = None
+    first_order: bool = False
 
 
 @exact_arithmetic()
@@ -88,9 +90,8 @@ def explain_filters(
         measure_effects(experiment, replacements, found)
         effects = effects_of(experiment, found, settings.tol)
         model = type(network).__name__
-        return explain_effects(
-            experiment, effects, replacements, settings.seed, roi, degradation.task, model, image_name
-        )
+        names = (degradation.task, model, image_name)
+        return explain_effects(experiment, effects, replacements, settings.seed, roi, *names, design.first_order)
 
 
 def _check_design(design: FilterDesign, photographs: int) -> None:

@@ -14,6 +14,7 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.filters.cards import Card, make_cards
 from CEM_Demo.filters.effects import FilterEffects
 from CEM_Demo.filters.experiment import FilterExperiment
+from CEM_Demo.filters.first_order import first_order_effects
 from CEM_Demo.filters.joint import RANDOM, TOP, JointCurve, joint_curves, layer_effects
 from CEM_Demo.filters.replacements import Replacements
 from CEM_Demo.geometry import ROI
@@ -40,6 +41,8 @@ class FilterExplanation:
         joint: what sets of filters cost at once: those that help most (``top``), random ones of the same layers
             (``random``), and those that hurt most (``bottom``).
         cards: of the strongest filters.
+        first_order: for each filter, the first-order estimate (dB) of its effect under the first replacement; None
+            where nobody asked for it.
         roi: in full-resolution pixels.
         task: SR, DN, DR or PAIR.
         model, image: their names.
@@ -50,6 +53,7 @@ class FilterExplanation:
     of_layers: NDArray[np.float64]
     joint: dict[str, JointCurve]
     cards: tuple[Card, ...]
+    first_order: NDArray[np.float64] | None
     roi: ROI
     task: str
     model: str
@@ -93,14 +97,19 @@ def explain_effects(
     task: str,
     model: str,
     image: str,
+    first_order: bool,
 ) -> FilterExplanation:
-    """Measure joint effects and make cards, once all single effects are known; see :class:`FilterExplanation`."""
+    """Measure joint effects and make cards, once all single effects are known; see :class:`FilterExplanation`.
+
+    ``first_order`` asks for the estimates too.
+    """
     return FilterExplanation(
         effects=effects,
         origin=experiment.origin,
         of_layers=layer_effects(experiment, effects.first, replacements),
         joint=joint_curves(experiment, effects, replacements, seed),
         cards=make_cards(experiment, effects, replacements.donors),
+        first_order=first_order_effects(experiment, effects.first, replacements) if first_order else None,
         roi=roi,
         task=task,
         model=model,

@@ -18,6 +18,7 @@ from CEM_Demo.errors import InputError
 from CEM_Demo.files import write_bytes
 from CEM_Demo.filters.effects import Draws, FilterEffects
 from CEM_Demo.filters.explanation import FilterExplanation
+from CEM_Demo.filters.first_order import rank_correlations
 from CEM_Demo.filters.joint import JointCurve
 from CEM_Demo.images import figure_bytes
 from CEM_Demo.method.classes import BlockClass
@@ -40,6 +41,9 @@ class LayerRecord(BaseModel):
         all_filters: dB that the ROI loses where all its filters are replaced at once.
         helping, hurting, dead: how many of its filters do so or are so.
         effects: of each replacement, dB for each channel.
+        first_order: estimates of the first replacement's effects, dB for each channel; None if nobody asked for them.
+        first_order_correlation: of the estimates with the effects, by rank, over the filters that are not dead; None
+            where it has no value.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,6 +55,8 @@ class LayerRecord(BaseModel):
     hurting: int
     dead: int
     effects: dict[str, list[float]]
+    first_order: list[float] | None = None
+    first_order_correlation: float | None = None
 
 
 class FilterRecord(BaseModel):
@@ -113,14 +119,16 @@ class FilterFiles:
             raise InputError(f"{path} was computed differently: {'; '.join(changes)}; {WHAT_TO_DO}")
         return draws
 
-    def finished(self, draws: Draws) -> FilterRecord | None:
-        """Read what these draws came to, if an earlier run wrote all of it."""
+    def finished(self, draws: Draws, first_order: bool) -> FilterRecord | None:
+        """Read what these draws came to, if an earlier run wrote all of it, first-order estimates too if asked for."""
         try:
             record = FilterRecord.model_validate_json(self.paths.of_filters(".json").read_bytes())
         except (OSError, ValidationError):
             return None
         others = all(self.paths.of_filters(suffix).is_file() for suffix in (".csv", ".mat", ".png"))
         digests = {kind: digest_of(values) for kind, values in draws.items()}
+        if first_order and any(layer.first_order is None for layer in record.layers):
+            return None
         return record if others and (record.draws_sha256, record.provenance) == (digests, self.provenance) else None
 
     def save(self, draws: Draws) -> None:
@@ -132,26 +140,30 @@ class FilterFiles:
     def finish(self, found: FilterExplanation) -> FilterRecord:
         """Write the table, the arrays, the figure, and last the record, which vouches for them."""
         record = self._record(found)
-        write_bytes(self.paths.of_filters(".csv"), comma_separated(found.effects).encode())
-        layered = found.effects.in_layers(found.effects.mean())
-        write_bytes(self.paths.of_filters(".mat"), mat_bytes(layered, "effects"))
+        effects, estimates = found.effects, found.first_order
+        write_bytes(self.paths.of_filters(".csv"), comma_separated(effects, estimates).encode())
+        further = {} if estimates is None else {"first_order": effects.in_layers(estimates)}
+        write_bytes(self.paths.of_filters(".mat"), mat_bytes(effects.in_layers(effects.mean()), "effects", further))
         write_bytes(self.paths.of_filters(".png"), figure_bytes(found.figure(), FIGURE_DPI))
         write_bytes(self.paths.of_filters(".json"), record.to_bytes())
         return record
 
     def _record(self, found: FilterExplanation) -> FilterRecord:
         effects = found.effects
+        correlations: list[float | None] = [None] * len(effects.layers)
+        if found.first_order is not None:
+            correlations = rank_correlations(effects, found.first_order)
         return FilterRecord(
             provenance=self.provenance,
             origin=found.origin,
             sentence=found.sentence,
-            layers=[_layer_record(found, number) for number in range(len(effects.layers))],
+            layers=[_layer_record(found, number, correlation) for number, correlation in enumerate(correlations)],
             joint=found.joint,
             draws_sha256={kind: digest_of(draws) for kind, draws in effects.draws.items()},
         )
 
 
-def _layer_record(found: FilterExplanation, number: int) -> LayerRecord:
+def _layer_record(found: FilterExplanation, number: int, correlation: float | None) -> LayerRecord:
     effects = found.effects
     within = effects.layer_of == number
     classes = effects.classes()[within]
@@ -163,13 +175,15 @@ def _layer_record(found: FilterExplanation, number: int) -> LayerRecord:
         hurting=int((classes == BlockClass.HURTS).sum()),
         dead=int(effects.dead[within].sum()),
         effects={kind: effects.mean(kind)[within].tolist() for kind in effects.draws},
+        first_order=None if found.first_order is None else found.first_order[within].tolist(),
+        first_order_correlation=correlation,
     )
 
 
-def comma_separated(effects: FilterEffects) -> str:
+def comma_separated(effects: FilterEffects, estimates: NDArray[np.float64] | None = None) -> str:
     """The filters as CSV: layer, channel, dead, and under each replacement effect, interval and class.
 
-    An interval is empty where a replacement has no chance in it.
+    An interval is empty where a replacement has no chance in it. First-order estimates (dB) are the last column.
     """
     dead = effects.dead
     columns: dict[str, list[str]] = {
@@ -179,6 +193,8 @@ def comma_separated(effects: FilterEffects) -> str:
     }
     for kind in effects.draws:
         columns |= _columns(effects, kind, dead)
+    if estimates is not None:
+        columns["first order (dB)"] = [f"{value:.6f}" for value in estimates]
     text = StringIO()
     csv.writer(text, lineterminator="\n").writerows([list(columns), *zip(*columns.values(), strict=True)])
     return text.getvalue()

@@ -7,6 +7,7 @@ around it as it depends on.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -17,12 +18,15 @@ from CEM_Demo.inference.rules import channels_last
 from CEM_Demo.inference.window_steps import Values, compile_steps
 from CEM_Demo.inference.windows import Window
 
+Note = Callable[[int, Tensor], None]
 
-def run_whole(roi_graph: RoiGraph, image: Tensor) -> tuple[Tensor, Values]:
+
+def run_whole(roi_graph: RoiGraph, image: Tensor, note: Note | None = None) -> tuple[Tensor, Values]:
     """Run the graph on an image; give the output, and for each node what is kept of its value.
 
     Args:
         image: 1 x 3 x H x W float32.
+        note: gets the number and the value of each node as soon as it is computed.
     """
     nodes = roi_graph.graph.nodes
     last_use = {source: number for number, node in enumerate(nodes) for source in node.inputs}
@@ -33,6 +37,8 @@ def run_whole(roi_graph: RoiGraph, image: Tensor) -> tuple[Tensor, Values]:
             values[number] = image
         elif node.constant is None:
             values[number] = node.compute([values[source] for source in node.inputs])
+            if note:
+                note(number, values[number])
         if box is not None and node.constant is None:
             kept[number] = _windowed(values[number], _everything(node), box) if node.is_map else values[number]
         for source in {*node.inputs, number}:
@@ -79,6 +85,18 @@ def run_cone(roi_graph: RoiGraph, image: Tensor) -> tuple[Tensor, Values]:
     return _compute(roi_graph, image, keep), kept
 
 
+def run_noting(roi_graph: RoiGraph, image: Tensor, note: Note) -> Tensor:
+    """Compute the ROI from the image alone, and keep nothing; ``note`` is as for :func:`run_whole`.
+
+    In networks that have a rule for every operator, it gets the windows on which the ROI depends, else whole values.
+    """
+    if roi_graph.is_local:
+        return _compute(roi_graph, image, note)
+    nodes = roi_graph.graph.nodes
+    output, _ = run_whole(replace(roi_graph, kept=(None,) * len(nodes)), image, note)
+    return output[(..., *roi_graph.roi.slices(_everything(nodes[roi_graph.graph.output])))]
+
+
 def rows_in_strip(roi_graph: RoiGraph, share: float) -> int:
     """Find how many rows of the output depend on a ``share`` of the image; at least as many as lie around them."""
     graph = roi_graph.graph
@@ -96,7 +114,7 @@ def _strip(roi_graph: RoiGraph, rows: slice) -> RoiGraph:
     )
 
 
-def _compute(roi_graph: RoiGraph, image: Tensor, note: Callable[[int, Tensor], None] | None = None) -> Tensor:
+def _compute(roi_graph: RoiGraph, image: Tensor, note: Note | None = None) -> Tensor:
     """Compute the window of the output that ``roi_graph`` is seen from, from the image alone."""
     graph = roi_graph.graph
     blank: Values = [node.constant for node in graph.nodes]

@@ -6,7 +6,7 @@ Behind the replaced channels, windows follow the same rules as behind a replaced
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image
-from CEM_Demo.inference.baseline import run_cone, run_whole
+from CEM_Demo.inference.baseline import run_cone, run_noting, run_whole
 from CEM_Demo.inference.checks import to_unit_range
 from CEM_Demo.inference.graph import Graph, Node, export_graph
 from CEM_Demo.inference.incremental import BYTES_PER_STEP, TRACED_OTHERWISE
@@ -131,6 +131,35 @@ class FilterInference:
         # The node before a site keeps just the window that the site may replace.
         nodes = self.roi_graph.graph.nodes
         return {site.number: site.to_channels(kept[nodes[site.number].inputs[place]]) for site in sites}
+
+    def gradients(self, loss: Callable[[Tensor], Tensor]) -> SiteValues:
+        """Differentiate a number by what the untouched image has at all sites, in one backward pass.
+
+        Args:
+            loss: makes the number from the restored ROI, 3 x h x w.
+
+        Returns:
+            What :meth:`own_values` gives the values of.
+        """
+        noted: dict[int, Tensor] = {}
+        sites = {site.number: site for site in self.sites}
+
+        def note(number: int, value: Tensor) -> None:
+            if number in sites:
+                noted[number] = value
+
+        with torch.enable_grad():
+            image = self._image.clone().requires_grad_()
+            roi = run_noting(self.roi_graph, image, note)
+            found = torch.autograd.grad(loss(roi[0]), list(noted.values()))
+        return {number: self._windowed(sites[number], gradient) for number, gradient in zip(noted, found, strict=True)}
+
+    def _windowed(self, site: Site, value: Tensor) -> Tensor:
+        """Lay out what a site has, in its window; a network that has a rule for every operator computes that alone."""
+        if site.layout is not None or self.roi_graph.is_local or not self.roi_graph.graph.nodes[site.number].is_map:
+            return site.to_channels(value)
+        height, width = self.size(site)
+        return value[(..., *self.window(site).slices(Window(0, height, 0, width)))]
 
     @property
     def sites(self) -> list[Site]:

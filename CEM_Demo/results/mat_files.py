@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -37,10 +38,12 @@ def read_mat(path: Path, name: str = "PSNR") -> NDArray[np.float64]:
         raise InputError(f"{path} is damaged") from error
 
 
-def mat_bytes(values: NDArray[np.float64], name: str = "PSNR") -> bytes:
-    """Make a .mat file that holds ``values`` as the array ``name``; equal values make equal bytes."""
+def mat_bytes(
+    values: NDArray[np.float64], name: str = "PSNR", further: Mapping[str, NDArray[np.float64]] | None = None
+) -> bytes:
+    """Make a .mat file of ``values``, the array ``name``, and ``further`` arrays; equal values make equal bytes."""
     buffer = BytesIO()
-    savemat(buffer, {name: values})
+    savemat(buffer, {name: values, **(further or {})})
     body = buffer.getvalue()[MAT_TEXT_BYTES:]
     return _mat_text(body) + body
 

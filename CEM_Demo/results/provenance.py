@@ -59,6 +59,7 @@ OTHERWISE_RECORDED = frozenset(
         "filter_replacement",
         "filter_draws",
         "filter_images",
+        "filter_first_order",
         "maps",  # others than CEM have manifests of their own
         "lam_density",
     }
