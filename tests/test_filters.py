@@ -13,18 +13,23 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from scipy import stats
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from CEM_Demo import Degradation, FilterDesign, explain_filters
 from CEM_Demo.errors import InputError
 from CEM_Demo.filters import command
+from CEM_Demo.filters import record as filter_files
+from CEM_Demo.filters.against import contrast_runs
 from CEM_Demo.filters.command import explain_run, forecast_run
 from CEM_Demo.filters.donors import Donor, make_donors, others_than
 from CEM_Demo.filters.effects import FilterEffects, measure_effects, no_effects
 from CEM_Demo.filters.experiment import FilterExperiment, make_experiment
+from CEM_Demo.filters.explanation import FilterExplanation
 from CEM_Demo.filters.first_order import first_order_effects
 from CEM_Demo.filters.joint import alike, measure_sets
+from CEM_Demo.filters.record import read_finished
 from CEM_Demo.filters.replacements import Replacements
 from CEM_Demo.geometry import ROI
 from CEM_Demo.inference.sites import Layer
@@ -174,8 +179,9 @@ def assert_zeroing_deletes(net: nn.Module, roi: ROI, every: int = 1) -> int:
     values = Replacements(inference, ()).values("zero", 0)
     image = as_input(picture(0))
     names = dict(net.named_parameters())
-    for layer in inference.layers[::every]:
-        is_heads = layer.name.endswith(".heads")
+    heads = [layer for layer in inference.layers if layer.name.endswith(".heads")]
+    for layer in dict.fromkeys([*inference.layers[::every], *heads]):
+        is_heads = layer in heads
         if not layer.sites or not is_heads and f"{layer.name}.weight" not in names:
             continue
         channel = layer.channels // 2
@@ -272,9 +278,7 @@ NETWORKS = {
 def test_zeroing_a_filter_equals_deleting_its_weights(name: str) -> None:
     torch.manual_seed(0)
     build, layers = NETWORKS[name]
-    assert (
-        assert_zeroing_deletes(build().eval(), ROI_HERE, every=1 if "heads" in name else max(1, layers // 4)) == layers
-    )
+    assert assert_zeroing_deletes(build().eval(), ROI_HERE, every=max(1, layers // 4)) == layers
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -368,8 +372,8 @@ def test_effects_of_heads_have_a_closed_form(kind: str) -> None:
 
 
 def test_a_single_head_is_no_layer_of_heads() -> None:
-    layers = [FilterInference(swin(heads).eval(), picture(0), ROI_HERE, CPU).layers for heads in (1, 2)]
-    assert [sum(layer.name.endswith(".heads") for layer in one) for one in layers] == [0, 2]
+    layers = FilterInference(swin(heads=1).eval(), picture(0), ROI_HERE, CPU).layers
+    assert not [layer.name for layer in layers if layer.name.endswith(".heads")]
 
 
 class Nearly(Replacements):
@@ -386,7 +390,7 @@ def test_first_order_estimates_are_the_effects_of_small_changes_everywhere() -> 
     experiment = pose(Double(swin()))
     replacements = Nearly(experiment.inference, ())
     estimates, values = first_order_effects(experiment, "nearly", replacements), replacements.values("nearly", 0)
-    for layer in [experiment.layers[number] for number in (0, 2, 9)]:
+    for layer in [experiment.layers[number] for number in (2, 9)]:
         effects = experiment.single_effects(layer, values)
         assert estimates[experiment.slice_of(layer)] == pytest.approx(effects, abs=1e-3 * np.abs(effects).max())
 
@@ -642,6 +646,14 @@ def test_a_killed_run_ends_with_the_same_bytes(
             explain_run(make_config(tmp_path, of_filters, tol=0.02))
 
 
+@pytest.fixture
+def no_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures take longer to draw than these effects to measure."""
+    monkeypatch.setattr(FilterExplanation, "figure", lambda self: None)
+    monkeypatch.setattr(filter_files, "figure_bytes", lambda *_: b"")
+
+
+@pytest.mark.usefixtures("no_figures")
 def test_first_order_estimates_are_added_to_a_finished_measurement(
     tmp_path: Path, of_filters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -659,6 +671,44 @@ def test_first_order_estimates_are_added_to_a_finished_measurement(
         column = [float(row["first order (dB)"]) for row in csv.DictReader(file)]
     assert column == pytest.approx(estimates, abs=1e-6)
     assert read_mat(folder / "filters.mat", "first_order")[0] == pytest.approx(estimates[:4])
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_effects_under_two_degradations_are_compared_with_paired_donors(
+    tmp_path: Path, of_filters: dict[str, Any]
+) -> None:
+    changes = {"filter_replacement": ["mean", "resample"], "filter_layers": ["first"]}
+    strong = make_config(tmp_path, of_filters, **changes)
+    weak = make_config(tmp_path, of_filters, **changes, sigma=25, prefix="WEAK")
+    explain_run(strong)
+    with pytest.raises(InputError, match="has no finished measurement of filters"):
+        contrast_runs(strong, weak)
+    explain_run(weak)
+    contrast_runs(strong, weak)
+    paths = [result_paths(one, "Tiny", "photo_1.png", one.rois_of("photo_1.png")[0]) for one in (strong, weak)]
+    (_, first), (_, second) = (read_finished(one) for one in paths)  # type: ignore[misc]
+    with paths[0].of_filters("-against.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    differences = [float(row["mean E_A - E_B (dB)"]) for row in rows]
+    assert np.abs(differences).tolist() == sorted(np.abs(differences), reverse=True)
+    draws = first.draws["resample"] - second.draws["resample"]
+    for row in rows:
+        channel = int(row["channel"])
+        assert float(row["mean E_A - E_B (dB)"]) == pytest.approx(
+            first.mean()[channel] - second.mean()[channel], abs=1e-6
+        )
+        half = stats.t.ppf(0.975, 2) * draws[:, channel].std(ddof=1) / 3**0.5
+        assert float(row["resample high (dB)"]) == pytest.approx(draws[:, channel].mean() + half, abs=1e-6)
+        assert row["mean low (dB)"] == ""
+    text = paths[0].of_filters("-against.md").read_text()
+    assert "A: DN sigma 50.0" in text and "B: DN sigma 25.0" in text and "of 4 filters (mean)" in text
+    with pytest.raises(InputError, match="has the same degradation"):
+        contrast_runs(strong, strong)
+    record = json.loads(paths[1].of_filters(".json").read_bytes())
+    record["provenance"]["donor_images_sha256"] = "another"
+    paths[1].of_filters(".json").write_text(json.dumps(record))
+    with pytest.raises(InputError, match="--against: .* is a measurement of something else: donor_images_sha256"):
+        contrast_runs(strong, weak)
 
 
 def test_a_dry_run_says_what_each_layer_takes(

@@ -13,7 +13,8 @@ from CEM_Demo.method.certainty import Certainty
 from CEM_Demo.report.panels import read_panels
 from CEM_Demo.results.manifest import read_manifest
 from CEM_Demo.results.paths import result_paths
-from CEM_Demo.results.provenance import changes_since, digest_of
+from CEM_Demo.results.provenance import digest_of
+from CEM_Demo.results.second_runs import check_has, check_same
 
 # What two maps must share to be maps of one thing; the network's own keys come on top.
 SHARED = ("task", "sr", "mask_block_size", "roi", "intervention", "image_sha256", "degraded_sha256")
@@ -51,8 +52,7 @@ def read_second_map(
         InputError: the other run has no such map, or one of another network, image or intervention, or of the same
             draws.
     """
-    if model not in against.models or image not in against.Imagelist or roi not in against.rois_of(image):
-        raise InputError(f"--against: that run has no map of {model} on {image}, ROI {roi}")
+    check_has(against, model, image, roi, "map")
     ((panel,),) = (panels for panels in read_panels(against, [image], [model]) if panels[0].roi == roi)
     paths = result_paths(against, model, image, roi)
     manifest = read_manifest(paths)
@@ -60,9 +60,7 @@ def read_second_map(
         raise InputError(f"--against: {paths.pair_folder} has no manifest, so its draws are not known; compute it anew")
     theirs = manifest.provenance
     same = (*SHARED, *of_network)
-    changes = changes_since(theirs, {key: decides.get(key) for key in same})
-    if changes:
-        raise InputError(f"--against: {paths.pair_folder} is a map of something else: {'; '.join(changes)}")
+    check_same(theirs, {key: decides.get(key) for key in same}, paths.pair_folder, "map")
     free = [key for key in decides if key not in (*same, *FOLLOWS)]
     differs = {key: [decides[key], theirs.get(key)] for key in free if decides[key] != theirs.get(key)}
     if not differs:

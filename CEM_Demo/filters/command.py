@@ -30,7 +30,7 @@ from CEM_Demo.networks.fitting import innermost
 from CEM_Demo.networks.loading import Model
 from CEM_Demo.patches.photographs import read_photographs
 from CEM_Demo.results.paths import result_paths
-from CEM_Demo.results.provenance import digest_of, versions
+from CEM_Demo.results.provenance import digest_of, strength_of, versions
 from CEM_Demo.run.preparation import PosedImage, Run, prepare, try_network
 
 log = logging.getLogger(__name__)
@@ -63,10 +63,12 @@ class Pair:
             "roi": str(self.roi),
             "image_sha256": self.posed.provenance["image_sha256"],
             "degraded_sha256": self.posed.provenance["degraded_sha256"],
+            "degradation": strength_of(config),
             **self.model.provenance(),
             "filter_layers": list(config.filter_layers),
             "filter_replacement": [sha256_of(file) if file else kind for kind, file in _kinds(config).items()],
             "donors_sha256": digest_of(np.array([donor.degraded for donor in self.donors])),
+            "donor_images_sha256": digest_of(np.array([donor.image for donor in self.donors])),
             "tol": config.tol,
             "seed": config.seed,
             "device": describe_device(self.run.device),

@@ -112,6 +112,11 @@ def effects_of(experiment: FilterExperiment, draws: Draws, tol: float) -> Filter
     return FilterEffects(names, channels, draws, tol)
 
 
+def decibels(values: NDArray[np.float64]) -> list[str]:
+    """Write effects (dB) as the cells of a table; an interval without ends is empty."""
+    return [f"{value:.6f}" if np.isfinite(value) else "" for value in values]
+
+
 def no_effects(experiment: FilterExperiment, kinds: Sequence[str], replacements: Replacements) -> Draws:
     """Make room for all effects: NaN everywhere."""
     return {kind: np.full((replacements.draws(kind), experiment.filters), np.nan) for kind in kinds}

@@ -8,6 +8,7 @@ import logging
 import zipfile
 from dataclasses import dataclass
 from io import BytesIO, StringIO
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import write_bytes
-from CEM_Demo.filters.effects import Draws, FilterEffects
+from CEM_Demo.filters.effects import Draws, FilterEffects, decibels
 from CEM_Demo.filters.explanation import FilterExplanation
 from CEM_Demo.filters.first_order import rank_correlations
 from CEM_Demo.filters.joint import JointCurve
@@ -30,6 +31,8 @@ from CEM_Demo.results.sealed import WHAT_TO_DO
 log = logging.getLogger(__name__)
 
 PROVENANCE = "provenance"
+# What reading a file raises that is missing or damaged.
+UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 FIGURE_DPI = 130
 
 
@@ -107,12 +110,10 @@ class FilterFiles:
         """
         path = self.paths.of_filters(".npz")
         try:
-            with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                draws = {name: file[name] for name in file.files}
-            provenance = json.loads(str(draws.pop(PROVENANCE)))
+            draws, provenance = _read_draws(path)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        except UNREADABLE:
             log.warning("%s is damaged: the filters are measured again", path)
             return None
         if changes := differences(provenance, self.provenance):
@@ -163,6 +164,28 @@ class FilterFiles:
         )
 
 
+def read_finished(paths: ResultPaths) -> tuple[FilterRecord, FilterEffects] | None:
+    """Read a finished measurement, whatever decided it; None where there is none, or none that is whole."""
+    try:
+        record = FilterRecord.model_validate_json(paths.of_filters(".json").read_bytes())
+        draws, _ = _read_draws(paths.of_filters(".npz"))
+    except (*UNREADABLE, ValidationError):
+        return None
+    if {kind: digest_of(values) for kind, values in draws.items()} != record.draws_sha256:
+        return None
+    names, channels = zip(*((layer.name, layer.channels) for layer in record.layers), strict=True)
+    # The record has the order of the replacements, of which the first ranks the filters.
+    ordered = {kind: draws[kind] for kind in record.draws_sha256}
+    return record, FilterEffects(names, channels, ordered, record.provenance["tol"])
+
+
+def _read_draws(path: Path) -> tuple[Draws, dict[str, Any]]:
+    """Read all draws and what decided them; raise one of UNREADABLE if there are none."""
+    with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as file:
+        draws = {name: file[name] for name in file.files}
+    return draws, json.loads(str(draws.pop(PROVENANCE)))
+
+
 def _layer_record(found: FilterExplanation, number: int, correlation: float | None) -> LayerRecord:
     effects = found.effects
     within = effects.layer_of == number
@@ -194,7 +217,7 @@ def comma_separated(effects: FilterEffects, estimates: NDArray[np.float64] | Non
     for kind in effects.draws:
         columns |= _columns(effects, kind, dead)
     if estimates is not None:
-        columns["first order (dB)"] = [f"{value:.6f}" for value in estimates]
+        columns["first order (dB)"] = decibels(estimates)
     text = StringIO()
     csv.writer(text, lineterminator="\n").writerows([list(columns), *zip(*columns.values(), strict=True)])
     return text.getvalue()
@@ -206,9 +229,9 @@ def _columns(effects: FilterEffects, kind: str, dead: NDArray[np.bool_]) -> dict
         "dead" if gone else BlockClass(code).name.lower()
         for gone, code in zip(dead, effects.classes(kind), strict=True)
     ]
-    ends = {"low": estimates.low, "high": estimates.high}
     return {
-        f"{kind} effect (dB)": [f"{value:.6f}" for value in estimates.mean],
-        **{f"{kind} {end}": [f"{one:.6f}" if np.isfinite(one) else "" for one in ends[end]] for end in ends},
+        f"{kind} effect (dB)": decibels(estimates.mean),
+        f"{kind} low": decibels(estimates.low),
+        f"{kind} high": decibels(estimates.high),
         f"{kind} class": names,
     }

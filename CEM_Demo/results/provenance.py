@@ -69,13 +69,18 @@ OTHERWISE_RECORDED = frozenset(
 def of_config(config: Config, roi: ROI) -> dict[str, Any]:
     """Give the values of a config that decide the numbers of one ROI, defaults included, in the types of JSON."""
     decides = config.model_dump(mode="json", exclude=set(OTHERWISE_RECORDED))
-    degradation = config.task_degradation
-    strength: dict[str, dict[str, Any]] = {"DN": {"sigma": degradation.sigma}, "DR": {"rain": degradation.rain}}
     intervention = str(config.intervention_source)
     frozen = [FROZEN] if config.paths else []
     metrics = ", ".join(["psnr", *(source.name for source in config.further_metrics), *frozen])
     chosen = {"intervention": intervention, "metrics": metrics}
-    return {**decides, **strength.get(config.task, {}), **chosen, "roi": str(roi)}
+    return {**decides, **strength_of(config), **chosen, "roi": str(roi)}
+
+
+def strength_of(config: Config) -> dict[str, Any]:
+    """Give the strength of a config's degradation by its name, default included; nothing where the task has none."""
+    degradation = config.task_degradation
+    strengths: dict[str, dict[str, Any]] = {"DN": {"sigma": degradation.sigma}, "DR": {"rain": degradation.rain}}
+    return strengths.get(config.task, {})
 
 
 def versions() -> dict[str, str]:
