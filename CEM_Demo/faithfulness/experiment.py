@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from CEM_Demo.inference.choice import reached_blocks
 from CEM_Demo.method.intervention import Pasted, join
 from CEM_Demo.method.metric import Metric, unrounded_psnr
-from CEM_Demo.method.plan import Plan, make_plan, number_of_name
+from CEM_Demo.method.plan import Plan, make_generator, make_plan, number_of_name
 from CEM_Demo.run.experiment import Experiment
 
 # What the rectangles of a batch may take.
@@ -96,7 +96,7 @@ class JointExperiment:
 
     def random(self, *key: int) -> np.random.RandomState:
         """Make a generator that depends on the seed, the image and ``key`` alone, in every version of NumPy."""
-        return np.random.RandomState(np.random.SeedSequence([*self.entropy, *key]).generate_state(4))
+        return make_generator(*self.entropy, *key)
 
     def _extents(self, sets: NDArray[np.bool_]) -> NDArray[np.int64]:
         """For N sets: first row, row after the last, first column, column after the last; N x 4."""

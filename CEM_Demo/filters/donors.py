@@ -13,7 +13,7 @@ import numpy as np
 
 from CEM_Demo.geometry import mirrored
 from CEM_Demo.images import UInt8Image
-from CEM_Demo.method.plan import number_of_name
+from CEM_Demo.method.plan import make_generator, number_of_name
 from CEM_Demo.tasks import Degradation, Scene, degrade_anew
 
 
@@ -46,8 +46,7 @@ def make_donors(
     entropy = (seed, number_of_name(image_name))
     donors = []
     for draw in range(count):
-        # The same in every version of NumPy.
-        random = np.random.RandomState(np.random.SeedSequence([*entropy, draw]).generate_state(4))
+        random = make_generator(*entropy, draw)
         turn, number = divmod(draw, len(photographs))
         photograph = photographs[number][:: -1 if turn & 2 else 1, :: -1 if turn & 1 else 1]
         rows, columns = (

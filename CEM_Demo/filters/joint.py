@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from CEM_Demo.filters.effects import FilterEffects
 from CEM_Demo.filters.experiment import FilterExperiment
 from CEM_Demo.filters.replacements import Replacements
+from CEM_Demo.method.plan import make_generator
 
 TOP, RANDOM, BOTTOM = "top", "random", "bottom"
 RANDOM_SETS = 8
@@ -55,7 +56,7 @@ def joint_curves(
     orders = {TOP: _order(-mean, ranked & (mean > 0)), BOTTOM: _order(mean, ranked & (mean < 0))}
     points = {name: sizes(min(len(order), _most(len(mean)))) for name, order in orders.items()}
     sets = {name: [_mask(len(mean), orders[name][:size]) for size in points[name]] for name in orders}
-    random = np.random.RandomState(np.random.SeedSequence(seed).generate_state(4))
+    random = make_generator(seed)
     likes = [alike(best, effects, random) for best in sets[TOP] for _ in range(RANDOM_SETS)]
     stacked = np.array([*sets[TOP], *likes, *sets[BOTTOM]], dtype=bool).reshape(-1, len(mean))
     measured = measure_sets(experiment, stacked, effects.first, replacements)

@@ -154,6 +154,11 @@ def make_plan(seed: int, image_name: str, name: str, shape: tuple[int, int], dra
     return Plan(source, np.zeros(shape, np.int64), np.full(shape, draws))
 
 
+def make_generator(*entropy: int) -> np.random.RandomState:
+    """Make a generator that depends on these numbers alone, and gives the same in every version of NumPy."""
+    return np.random.RandomState(np.random.SeedSequence(entropy).generate_state(4))
+
+
 def number_of_name(image_name: str) -> int:
     """Turn an image's name into a number of 128 bits for the seeds of its draws."""
     return int.from_bytes(hashlib.sha256(image_name.encode()).digest()[:16], "little")
