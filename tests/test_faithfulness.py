@@ -265,6 +265,11 @@ def test_what_an_assessment_says_of_a_known_network() -> None:
     assert result.deletion is not None and result.insertion is not None and result.hurting_deletion is not None
     assert result.deletion.curves["greedy"].points == [1, 2]
     assert result.without_hurting is not None and result.without_hurting.low > 0
+    turned = result.deletion.model_copy(update={"sign": -1})
+    assert result.model_copy(update={"deletion": turned}).verdict == "not faithful"
+    equal = {**result.deletion.curves, RANDOM: result.deletion.curves[MAP]}
+    undecided = result.deletion.model_copy(update={"curves": equal})
+    assert result.model_copy(update={"deletion": undecided}).verdict == "not told from random order"
     assert result.hurting_deletion.advantage(RANDOM).low > 0
     assert list(result.hurting_deletion.curves) == [MAP, "nearest", RANDOM, "greedy"]
     assert result.hurting_deletion.advantage("greedy").mean <= 1e-6  # a ceiling: it gains no less than the map

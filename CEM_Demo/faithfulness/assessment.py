@@ -83,11 +83,15 @@ class Faithfulness(BaseModel):
 
     @property
     def verdict(self) -> str:
-        """``faithful`` where replacing what helps costs more than random and than nearest blocks, beyond doubt."""
+        """``faithful`` where replacing what helps costs more than random and than nearest blocks, beyond doubt.
+
+        Where it does so beyond random blocks only, or where the draws do not tell, that is said instead.
+        """
         if self.deletion is None:
             return "nothing helps"
-        if self.deletion.advantage(RANDOM).low <= 0:
-            return "not faithful"
+        over_random = self.deletion.advantage(RANDOM)
+        if over_random.low <= 0:
+            return "not faithful" if over_random.high < 0 else "not told from random order"
         return "faithful" if self.deletion.advantage(NEAREST).low > 0 else "not told from nearest first"
 
     @property
