@@ -121,3 +121,12 @@ class Grid:
 def grid_of(image: NDArray[Any], block: int, scale: int) -> Grid:
     """Cut a network's input, H x W x 3, into blocks of ``block`` input pixels."""
     return Grid(image.shape[0], image.shape[1], block, scale)
+
+
+def in_blocks(image: NDArray[np.floating], block: int) -> NDArray[np.float64]:
+    """Cut H x W x 3 into rows x columns x (block * block * 3) float64; zeros complete the blocks at the border."""
+    height, width = image.shape[:2]
+    rows, columns = -(-height // block), -(-width // block)
+    full = np.zeros((rows * block, columns * block, 3))
+    full[:height, :width] = image
+    return full.reshape(rows, block, columns, block, 3).swapaxes(1, 2).reshape(rows, columns, -1)

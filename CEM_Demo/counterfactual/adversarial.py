@@ -11,7 +11,7 @@ from CEM_Demo.counterfactual.group_lasso import Array, least_change
 from CEM_Demo.counterfactual.search import Goal
 from CEM_Demo.errors import InputError, brief
 from CEM_Demo.faithfulness.experiment import JointExperiment
-from CEM_Demo.geometry import Grid
+from CEM_Demo.geometry import Grid, in_blocks
 from CEM_Demo.images import PEAK, UInt8Image
 from CEM_Demo.inference.gradient import ErrorGradient, cone_error_gradient, error_gradient
 from CEM_Demo.method.intervention import Pasted
@@ -99,7 +99,7 @@ class _Task:
         """Give the progress of a change, see :meth:`Goal.progress`, and its derivative."""
         found = _gradient(self.joint, self.joint.experiment.scene.degraded + self._as_image(delta).astype(np.float32))
         sign = 1 if self.goal.change < 0 else -1
-        slope = _in_blocks(found.gradient.transpose(1, 2, 0), self.joint.experiment.grid)[self.blocks]
+        slope = _listed(found.gradient.transpose(1, 2, 0), self.joint.experiment.grid)[self.blocks]
         progress = sign * (found.squared_error / self.untouched - 1)
         return progress, sign * slope / (PEAK * self.untouched)
 
@@ -126,23 +126,18 @@ def _task(joint: JointExperiment, goal: Goal, epsilon: int) -> _Task:
     """Choose the blocks of which the gradient promises most, and bound their changes."""
     degraded, grid = joint.experiment.scene.degraded, joint.experiment.grid
     here = _gradient(joint, degraded)
-    steepness = np.linalg.norm(_in_blocks(here.gradient.transpose(1, 2, 0), grid), axis=1)[joint.candidates]
+    steepness = np.linalg.norm(_listed(here.gradient.transpose(1, 2, 0), grid), axis=1)[joint.candidates]
     blocks = joint.candidates[np.argsort(-steepness, kind="stable")[: goal.most_blocks]]
     values = degraded.astype(np.float64)
-    low = _in_blocks(np.maximum(-epsilon, -values), grid)[blocks]
-    high = _in_blocks(np.minimum(epsilon, PEAK - values), grid)[blocks]
+    low = _listed(np.maximum(-epsilon, -values), grid)[blocks]
+    high = _listed(np.minimum(epsilon, PEAK - values), grid)[blocks]
     return _Task(joint, goal, max(here.squared_error, LEAST_ERROR), blocks, low, high)
 
 
-def _in_blocks(image: NDArray[np.floating], grid: Grid) -> Array:
-    """Cut H x W x 3 values into blocks x values, row by row; zero where a block overhangs the image."""
-    rows, columns = grid.shape
-    height, width = image.shape[:2]
-    whole = np.pad(
-        image.astype(np.float64), ((0, rows * grid.block - height), (0, columns * grid.block - width), (0, 0))
-    )
-    tiled = whole.reshape(rows, grid.block, columns, grid.block, 3).swapaxes(1, 2)
-    return tiled.reshape(rows * columns, -1)
+def _listed(image: NDArray[np.floating], grid: Grid) -> Array:
+    """Cut H x W x 3 values into blocks x values, row by row."""
+    blocks = in_blocks(image, grid.block)
+    return blocks.reshape(-1, blocks.shape[-1])
 
 
 def _gradient(joint: JointExperiment, image: NDArray[np.uint8] | NDArray[np.float32]) -> ErrorGradient:

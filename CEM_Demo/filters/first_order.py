@@ -14,7 +14,7 @@ from torch import Tensor
 from CEM_Demo.filters.effects import FilterEffects
 from CEM_Demo.filters.experiment import FilterExperiment
 from CEM_Demo.filters.replacements import Replacements
-from CEM_Demo.method.metric import PEAK
+from CEM_Demo.images import PEAK
 from CEM_Demo.method.rank_correlation import rank_correlation
 
 

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from CEM_Demo.geometry import in_blocks
 from CEM_Demo.images import PEAK
 
 SCREENED_BELOW = 0.1  # of the tolerance: predictions are wrong by a factor of up to three, rarely of ten
@@ -37,8 +38,8 @@ def predict_deviation(
     Returns:
         rows x columns; NaN where the gradient is not finite.
     """
-    slopes = _blocks(np.moveaxis(np.asarray(gradient, np.float64), 0, -1), block) / squared_error
-    standing = np.einsum("rci,rci->rc", slopes, _blocks(degraded / PEAK, block))
+    slopes = in_blocks(np.moveaxis(np.asarray(gradient, np.float64), 0, -1), block) / squared_error
+    standing = np.einsum("rci,rci->rc", slopes, in_blocks(degraded / PEAK, block))
     pasted = slopes @ (patches.reshape(len(patches), -1).T / PEAK)
     ratio = np.maximum(1 + pasted - standing[..., None], LEAST_RATIO)
     return np.sqrt(np.square(10 * np.log10(ratio)).mean(axis=-1))
@@ -75,12 +76,3 @@ def revive(
     """
     moved = np.flatnonzero(np.abs(joint_effects) >= tol)
     return live | np.isin(groups, moved)
-
-
-def _blocks(image: NDArray[np.float64], block: int) -> NDArray[np.float64]:
-    """Cut H x W x 3 into rows x columns x (block * block * 3); zeros complete the blocks at the border."""
-    height, width = image.shape[:2]
-    rows, columns = -(-height // block), -(-width // block)
-    full = np.zeros((rows * block, columns * block, 3))
-    full[:height, :width] = image
-    return full.reshape(rows, block, columns, block, 3).swapaxes(1, 2).reshape(rows, columns, -1)
