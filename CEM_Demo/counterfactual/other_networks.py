@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+from torch import nn
 
 from CEM_Demo.counterfactual.adversarial import change_of
 from CEM_Demo.counterfactual.answer import Question, block_numbers, fresh_changes
@@ -29,25 +33,31 @@ def measure_on_others(questions: Sequence[Question], records: Sequence[Record]) 
     Returns:
         The records, with the networks that the run has now.
     """
-    models = [question.found.panel.model for question in questions]
-    completed = [record.with_others(record.result.others, models) for record in records]
-    for other in questions:
-        missing = [
-            number
-            for number, record in enumerate(completed)
-            if _is_asked_of(other, questions[number]) and record.result.blocks and not _is_known(record, other)
-        ]
-        if not missing:
-            continue
-        log.info("%s: measuring what was found for other networks", other.found.title)
-        with exact_arithmetic():
-            joint = other.joint_experiment(other.found.model.load())
-            for number in missing:
-                question, record = questions[number], completed[number]
-                measured = _measure(question, record, other, joint)
-                completed[number] = record.with_others([*record.result.others, measured], models)
-                with sole_writer(question.found.paths.pair_folder):
-                    write_bytes(question.found.paths.counterfactual, completed[number].to_bytes())
+    networks = {question.found.panel.model: question.found.model for question in questions}
+    weights = {model: network.provenance() for model, network in networks.items()}
+    completed = [record.with_others(record.result.others, list(networks)) for record in records]
+    for model, of_model in groupby(questions, lambda question: question.found.panel.model):
+        net: nn.Module | None = None
+        for other in of_model:
+            missing = [
+                number
+                for number, record in enumerate(completed)
+                if _is_asked_of(other, questions[number])
+                and record.result.blocks
+                and not _is_known(record, model, weights[model])
+            ]
+            if not missing:
+                continue
+            log.info("%s: measuring what was found for other networks", other.found.title)
+            net = net or networks[model].load()
+            with exact_arithmetic():
+                joint = other.joint_experiment(net)
+                for number in missing:
+                    question, record = questions[number], completed[number]
+                    measured = _measure(question, record, model, weights[model], joint)
+                    completed[number] = record.with_others([*record.result.others, measured], list(networks))
+                    with sole_writer(question.found.paths.pair_folder):
+                        write_bytes(question.found.paths.counterfactual, completed[number].to_bytes())
     return completed
 
 
@@ -57,19 +67,20 @@ def _is_asked_of(other: Question, question: Question) -> bool:
     return one.image == two.image and one.panel.model != two.panel.model
 
 
-def _is_known(record: Record, other: Question) -> bool:
-    """Whether a record tells what the edit does to the network of another question, with the weights that it has."""
-    weights = other.found.model.provenance()
-    return any(known.model == other.found.panel.model and known.provenance == weights for known in record.result.others)
+def _is_known(record: Record, model: str, weights: dict[str, Any]) -> bool:
+    """Whether a record tells what the edit does to another network, with the weights that it has."""
+    return any((known.model, known.provenance) == (model, weights) for known in record.result.others)
 
 
-def _measure(question: Question, record: Record, other: Question, joint: JointExperiment) -> OtherNetwork:
+def _measure(
+    question: Question, record: Record, model: str, weights: dict[str, Any], joint: JointExperiment
+) -> OtherNetwork:
     """Measure an edit on another network: the same patches in the same blocks.
 
     Args:
         question: to which the edit was the answer.
         record: the answer.
-        other: the question of the other network.
+        model, weights: name of the other network, and what decides its numbers.
         joint: makes edits on the other network.
     """
     fresh = None
@@ -79,8 +90,8 @@ def _measure(question: Question, record: Record, other: Question, joint: JointEx
     else:
         change = change_of(joint, read_image(question.found.paths.counterfactual_input))
     return OtherNetwork(
-        model=other.found.panel.model,
-        provenance=other.found.model.provenance(),
+        model=model,
+        provenance=weights,
         origin=joint.origin,
         change=change,
         fresh=fresh,
