@@ -32,6 +32,7 @@ from CEM_Demo.filters.joint import alike, measure_sets
 from CEM_Demo.filters.record import read_finished
 from CEM_Demo.filters.replacements import Replacements
 from CEM_Demo.geometry import ROI
+from CEM_Demo.inference.roi_graph import graph_from_roi
 from CEM_Demo.inference.sites import Layer
 from CEM_Demo.inference.suffix import FilterInference
 from CEM_Demo.ModelZoo import build_network, entries, load_denoise_model
@@ -509,6 +510,28 @@ def test_sets_across_layers_equal_deleting_all_their_weights() -> None:
         assert effect == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("name", ["PReNet", "attention", "two uses", "heads in windows", "heads over channels"])
+def test_sets_need_no_more_of_the_untouched_image_than_is_kept(name: str) -> None:
+    torch.manual_seed(0)
+    net = NETWORKS[name][0]().eval()
+    inference, keeping = (FilterInference(net, picture(0, 16), ROI_HERE, CPU) for _ in range(2))
+    keeping.roi_graph = graph_from_roi(keeping.roi_graph.graph, keeping.roi_graph.roi)
+    assert inference.bytes <= keeping.bytes
+    assert inference.bytes < 0.7 * keeping.bytes or "heads" not in name
+    random = torch.Generator().manual_seed(1)
+    for _ in range(8):
+        layers = [layer for layer in inference.layers if layer.sites and torch.rand((), generator=random) < 0.3]
+        chosen = {
+            site.number: torch.rand(3, layer.channels, generator=random) < 0.3
+            for layer in layers
+            for site in layer.sites
+        }
+        if chosen:
+            values = Replacements(inference, ()).values("zero", 0)
+            found, expected = (one.suffix(layers).restore(chosen, values) for one in (inference, keeping))
+            assert torch.equal(found, expected)
+
+
 def test_a_donor_that_is_the_test_image_changes_nothing() -> None:
     experiment = pose(network(activation=nn.ReLU(), uses=1))
     values = experiment.inference.values_of(picture(0))
@@ -722,6 +745,7 @@ def test_a_dry_run_says_what_each_layer_takes(
         forecast_run(make_config(tmp_path, of_filters, filter_replacement=["mean", "resample"]))
     assert "first: 4 filters x 4 draws" in caplog.text
     assert "last: 3 filters x 4 draws" in caplog.text
+    assert "0.0 GiB of the untouched image are kept" in caplog.text
     assert not (tmp_path / "out").exists()
 
 

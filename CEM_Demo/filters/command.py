@@ -109,7 +109,11 @@ def forecast_run(config: Config) -> None:
                 100 * work.multiply_adds / work.whole,
                 work.bytes / 2**20,
             )
-        log.info("  together at most %.2f T multiply-adds; dead filters take none", total / 1e12)
+        log.info(
+            "  together at most %.2f T multiply-adds; dead filters take none; %.1f GiB of the untouched image are kept",
+            total / 1e12,
+            experiment.inference.bytes / 2**30,
+        )
 
 
 def _pairs(config: Config) -> Iterator[tuple[nn.Module, nn.Module | None, Pair]]:

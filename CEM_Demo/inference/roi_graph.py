@@ -227,10 +227,11 @@ def cost_of(roi_graph: RoiGraph, survey: Survey) -> Cost:
         dense_values += values
         incremental_values += values * share
     reached = int(survey.reached.sum())
-    return Cost(dense, incremental, dense_values, incremental_values, reached, blocks, _kept_bytes(roi_graph))
+    return Cost(dense, incremental, dense_values, incremental_values, reached, blocks, kept_bytes(roi_graph))
 
 
-def _kept_bytes(roi_graph: RoiGraph) -> int:
+def kept_bytes(roi_graph: RoiGraph) -> int:
+    """Count the memory for what is kept of the untouched image."""
     shapes = [
         (node.shape[1], *box.sides) if node.is_map else node.shape
         for node, box in zip(roi_graph.graph.nodes, roi_graph.kept, strict=True)

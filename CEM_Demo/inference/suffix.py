@@ -20,9 +20,10 @@ from CEM_Demo.inference.baseline import run_cone, run_noting, run_whole
 from CEM_Demo.inference.checks import to_unit_range
 from CEM_Demo.inference.graph import Graph, Node, export_graph
 from CEM_Demo.inference.incremental import BYTES_PER_STEP, TRACED_OTHERWISE
+from CEM_Demo.inference.keeping import keep_for_layers
 from CEM_Demo.inference.network_memory import Halving
 from CEM_Demo.inference.operators import is_batchable
-from CEM_Demo.inference.roi_graph import graph_from_roi, windows_behind
+from CEM_Demo.inference.roi_graph import RoiGraph, graph_from_roi, kept_bytes, windows_behind
 from CEM_Demo.inference.rules import Run
 from CEM_Demo.inference.sites import Layer, Site, with_sites
 from CEM_Demo.inference.window_steps import Steps, Values, compile_steps
@@ -70,15 +71,11 @@ class FilterInference:
         graphs = [export_graph(one.to(device).eval(), height, width, device) for one in (net, other) if one is not None]
         sited = with_sites(graphs[0], *graphs[1:])
         self.device = device
-        self.roi_graph = graph_from_roi(sited.graph, Window(roi.top, roi.bottom, roi.left, roi.right))
-        self.layers = tuple(self._in_reach(layer) for layer in sited.layers)
+        roi_graph = graph_from_roi(sited.graph, Window(roi.top, roi.bottom, roi.left, roi.right))
+        self.layers = tuple(_in_reach(roi_graph, layer) for layer in sited.layers)
+        self.roi_graph = keep_for_layers(roi_graph, self.layers)
         self._net = net
         self._image = self._to_input(degraded)
-
-    def _in_reach(self, layer: Layer) -> Layer:
-        """Leave out the uses of a layer that the ROI does not depend on."""
-        sites = tuple(site for site in layer.sites if self.roi_graph.needed[site.number].filled.all())
-        return Layer(layer.name, layer.channels, sites)
 
     def _to_input(self, degraded: UInt8Image) -> Tensor:
         return to_unit_range(torch.from_numpy(degraded).to(self.device)).permute(2, 0, 1)[None]
@@ -177,6 +174,11 @@ class FilterInference:
         """Give height and width of a site's channels."""
         return self.roi_graph.graph.nodes[site.number].size if site.layout is None else site.layout.size
 
+    @property
+    def bytes(self) -> int:
+        """The memory for what is kept of the untouched image."""
+        return kept_bytes(self.roi_graph)
+
     def work(self, layer: Layer) -> Work:
         """Count what an intervention on a layer takes; nothing is computed."""
         nodes, windows = self.roi_graph.graph.nodes, self._windows(layer.sites)
@@ -259,6 +261,12 @@ class Suffix:
 
         with torch.inference_mode():
             return torch.cat(self._halving(restore_part, count))
+
+
+def _in_reach(roi_graph: RoiGraph, layer: Layer) -> Layer:
+    """Leave out the uses of a layer that the ROI does not depend on."""
+    sites = tuple(site for site in layer.sites if roi_graph.needed[site.number].filled.all())
+    return Layer(layer.name, layer.channels, sites)
 
 
 def _replaced(site: Site, mask: Tensor, replacement: Tensor | None, inputs: list[Tensor]) -> Tensor:
