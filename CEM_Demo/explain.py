@@ -358,12 +358,12 @@ def _bank(settings: Settings) -> PatchBank:
     return bank_of(settings.intervention_source, given, settings.block, settings.seed)
 
 
-def check_image(image: UInt8Image) -> None:
-    """Raise InputError unless ``image`` is H x W x 3 uint8."""
+def check_image(image: UInt8Image, name: str = "image") -> None:
+    """Raise InputError unless ``image`` is H x W x 3 uint8; the message begins with ``name``."""
     if not isinstance(image, np.ndarray):
-        raise InputError(f"image: it is a {type(image).__name__}, not a NumPy array; read_image(path) gives one")
+        raise InputError(f"{name}: it is a {type(image).__name__}, not a NumPy array; read_image(path) gives one")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-        raise InputError(f"image: it is {image.dtype} {image.shape}, not RGB of 8 bits, uint8 (H, W, 3)")
+        raise InputError(f"{name}: it is {image.dtype} {image.shape}, not RGB of 8 bits, uint8 (H, W, 3)")
 
 
 def check_rois(rois: Sequence[ROI], height: int, width: int) -> None:

@@ -24,7 +24,7 @@ from CEM_Demo.filters import record as filter_files
 from CEM_Demo.filters.against import contrast_runs
 from CEM_Demo.filters.command import explain_run, forecast_run
 from CEM_Demo.filters.donors import Donor, make_donors, others_than
-from CEM_Demo.filters.effects import FilterEffects, measure_effects, no_effects
+from CEM_Demo.filters.effects import Criteria, FilterLayer, effects_of, measure_effects, no_effects
 from CEM_Demo.filters.experiment import FilterExperiment, make_experiment
 from CEM_Demo.filters.explanation import FilterExplanation
 from CEM_Demo.filters.first_order import first_order_effects
@@ -241,8 +241,8 @@ def perceptron() -> nn.Module:
     return Tokens(nn.Sequential(nn.Linear(4, 6), nn.GELU(), nn.Linear(6, 4, bias=False)))
 
 
-def swin(heads: int = 2) -> nn.Module:
-    return SwinIR(width=8, heads=heads, groups=1, depth=2, side=4, reconstruction="residual")
+def swin(heads: int = 2, width: int = 8) -> nn.Module:
+    return SwinIR(width=width, heads=heads, groups=1, depth=2, side=4, reconstruction="residual")
 
 
 class ChannelAttention(nn.Module):
@@ -398,6 +398,35 @@ def test_first_order_estimates_are_the_effects_of_small_changes_everywhere() -> 
     for layer in [experiment.layers[number] for number in (2, 9)]:
         effects = experiment.single_effects(layer, values)
         assert estimates[experiment.slice_of(layer)] == pytest.approx(effects, abs=1e-3 * np.abs(effects).max())
+
+
+class Gated(nn.Module):
+    """A gate that has no gradient, and in the end more pixels than channels of features."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.gate, self.last = (nn.Conv2d(3, width, 3, padding=1) for width in (4, 4, 12))
+        self.mix = nn.Conv2d(4, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gated = self.features(x) * (self.gate(x) > 0)
+        return F.pixel_shuffle(self.last(self.mix(gated)), 2)
+
+
+def test_a_filter_behind_which_no_gradient_is_has_an_estimate_of_zero() -> None:
+    torch.manual_seed(0)
+    experiment = pose(Gated().eval())
+    estimates = first_order_effects(experiment, "zero", Replacements(experiment.inference, ()))
+    layers = {layer.name: estimates[experiment.slice_of(layer)] for layer in experiment.layers}
+    assert np.abs(layers["features"]).min() > 0 and not layers["gate"].any()
+
+
+def test_colors_are_known_by_their_place_and_heads_are_none() -> None:
+    torch.manual_seed(0)
+    experiment = pose(Gated().eval())
+    assert {layer.name for layer in experiment.layers if layer.gives_image} == {"mix", "last"}
+    heads = FilterInference(swin(heads=3, width=6).eval(), picture(0), ROI_HERE, CPU).layers
+    assert [layer.gives_image for layer in heads if layer.name.endswith(".heads")] == [False, False]
 
 
 def test_work_and_memory_of_linear_layers() -> None:
@@ -578,7 +607,7 @@ def test_networks_of_other_architectures_do_not_exchange_filters() -> None:
 
 def test_donors_have_noise_of_their_own_and_are_never_the_test_image() -> None:
     image, other = photograph(32, 40), photograph(24, 50)[:, ::-1].copy()
-    assert len(others_than(image, [image, image[::-1], np.rot90(image), other])) == 1
+    assert len(others_than([image], [image, image[::-1], np.rot90(image), other])) == 1
     scene = make_scene(Degradation("DN"), image, "a.png")
     donors = make_donors([other], scene, Degradation("DN"), 0, "a.png", 5)
     noises = [donor.degraded.astype(int) - donor.image for donor in donors]
@@ -593,15 +622,17 @@ def test_donors_have_noise_of_their_own_and_are_never_the_test_image() -> None:
 def test_explain_filters_from_python() -> None:
     torch.manual_seed(0)
     net = Tiny().train()
-    donors = [photograph(40, 40), picture(3, 40)]
+    donors = [photograph(40, 40), *(picture(seed, 40) for seed in (3, 4, 5))]
     design = FilterDesign(("resample", "mean", "zero"), ("fir*", "last"), 4, donors, first_order=True)
     found = explain_filters(net, picture(9, 32), ROI.square(8, 8, 16), Degradation("DN"), design)
     assert net.training
-    assert found.effects.layers == ("first", "last")
+    assert found.effects.layers == (FilterLayer("first", 4), FilterLayer("last", 3, gives_image=True))
     assert found.effects.draws["resample"].shape == (4, 7)
     estimates = found.effects.estimates("resample")
     assert (estimates.low <= estimates.mean).all() and (estimates.mean <= estimates.high).all()
-    assert found.joint["bottom"].means[0] == pytest.approx(found.effects.mean()[:4].min(), abs=1e-5)
+    # The odd draws choose, and the even ones measure.
+    odd, even = (draws[:, :4].mean(axis=0) for draws in np.split(found.effects.draws["resample"][[0, 2, 1, 3]], 2))
+    assert found.joint["bottom"].means[0] == pytest.approx(even[odd.argmin()], abs=1e-5)
     assert {card.number for card in found.cards} <= set(range(4))  # the colors of the last layer are not ranked
     assert found.figure().axes
     assert found.first_order is not None and len(found.first_order) == 7
@@ -613,7 +644,14 @@ def test_explain_filters_from_python() -> None:
         ({"layers": ("frist",)}, "filter_layers: frist matches no layer; did you mean first"),
         ({"replacements": ("median",)}, "replacements: median is not among"),
         ({"replacements": ("weights",)}, "other: weights takes filters"),
+        ({"replacements": "mean"}, "replacements: 'mean' is a single word; give a list"),
         ({"donors": ()}, "donors: mean and resample need photographs"),
+        ({"donors": [picture(9, 32)]}, "donors: mean and resample need photographs"),
+        ({"donors": [np.zeros((40, 40))]}, r"donors: photograph 0: it is float64 \(40, 40\), not RGB of 8 bits"),
+        (
+            {"replacements": ("resample",)},
+            "donors: resample needs 16 photographs .* finds 1; give more, or set draws: 1",
+        ),
     ],
 )
 def test_mistakes_get_one_line(changes: dict[str, Any], message: str) -> None:
@@ -624,7 +662,8 @@ def test_mistakes_get_one_line(changes: dict[str, Any], message: str) -> None:
 
 @pytest.fixture
 def of_filters(settings: dict[str, Any]) -> dict[str, Any]:
-    Image.fromarray(picture(4, 48)).save(Path(settings["TextImg_path"]) / "photo_2.png")
+    for number in (2, 3, 4):
+        Image.fromarray(picture(number, 48)).save(Path(settings["TextImg_path"]) / f"photo_{number}.png")
     return {**settings, "filter_draws": 3, "load_previous": 1}
 
 
@@ -669,8 +708,44 @@ def test_a_killed_run_ends_with_the_same_bytes(
     with monkeypatch.context() as context:
         context.setattr(command, "_experiment", lambda *_: pytest.fail("nothing is left to measure"))
         explain_run(config)
-        with pytest.raises(InputError, match="tol was 0.01, is now 0.02"):
-            explain_run(make_config(tmp_path, of_filters, tol=0.02))
+        with pytest.raises(InputError, match="seed was 0, is now 1"):
+            explain_run(make_config(tmp_path, of_filters, seed=1))
+
+
+@pytest.mark.usefixtures("no_figures")
+def test_other_criteria_class_the_same_draws_anew(
+    tmp_path: Path, of_filters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**of_filters, "filter_replacement": "resample"}
+    config = make_config(tmp_path, settings)
+    explain_run(config)
+    paths = result_paths(config, "Tiny", "photo_1.png", config.rois_of("photo_1.png")[0])
+    before, table = json.loads(paths.of_filters(".json").read_bytes()), paths.of_filters(".csv").read_text()
+    paths.of_filters("-against.md").write_text("of what was there before")
+    monkeypatch.setattr(FilterExperiment, "single_effects", lambda *_: pytest.fail("effects are there"))
+    explain_run(make_config(tmp_path, settings, tol=1.0, confidence=0.5, fdr=0.5))
+    after = json.loads(paths.of_filters(".json").read_bytes())
+    assert after["provenance"] == before["provenance"] and after["draws_sha256"] == before["draws_sha256"]
+    assert after["criteria"] == {"tol": 1.0, "confidence": 0.5, "fdr": 0.5}
+    assert set(after["layers"][0]["classes"]["resample"]) <= {"negligible", "dead", "undecided"}
+    widths = [
+        record["layers"][0]["high"]["resample"][0] - record["layers"][0]["low"]["resample"][0]
+        for record in (before, after)
+    ]
+    assert widths[0] / widths[1] == pytest.approx(stats.t.ppf(0.975, 2) / stats.t.ppf(0.75, 2))
+    assert paths.of_filters(".csv").read_text() != table
+    assert not paths.of_filters("-against.md").exists()
+
+
+def test_all_networks_are_checked_before_the_first_is_measured(
+    tmp_path: Path, of_filters: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FilterExperiment, "single_effects", lambda *_: pytest.fail("measured too early"))
+    code = tmp_path / "mine.py"
+    code.write_text("from torch import nn\n\ndef mine():\n    return nn.Conv2d(3, 3, 1)\n")
+    models = [*of_filters["Modellist"], f"{code}:mine"]
+    with pytest.raises(InputError, match="mine: filter_layers: first matches no layer"):
+        explain_run(make_config(tmp_path, of_filters, Modellist=models, filter_layers=["first"]))
 
 
 @pytest.fixture
@@ -755,6 +830,10 @@ def test_a_dry_run_says_what_each_layer_takes(
         ({"filter_replacement": "median"}, "'median' is not one of mean, resample, zero"),
         ({"filter_replacement": "missing.pth"}, "missing.pth"),
         ({"filter_images": "nowhere"}, "filter_images: the folder nowhere does not exist"),
+        (
+            {"filter_replacement": "resample", "filter_draws": 4},
+            "filter_images: resample needs 4 photographs .* finds 3; give more, or set filter_draws: 3",
+        ),
         ({"filter_layers": ["head"]}, "filter_layers: head matches no layer"),
     ],
 )
@@ -784,12 +863,11 @@ def test_the_best_filters_of_one_image_cost_more_than_random_ones_on_another() -
     chosen_on, replacements = posed[0]
     found = no_effects(chosen_on, ["mean"], replacements)
     measure_effects(chosen_on, replacements, found)
-    names, channels = zip(*((layer.name, layer.channels) for layer in chosen_on.layers), strict=True)
-    effects = FilterEffects(names, channels, found, 0.01)
+    effects = effects_of(chosen_on, found, Criteria(tol=0.01))
     count = chosen_on.filters // 100
     best = np.zeros(chosen_on.filters, dtype=bool)
     best[effects.strongest(1, count)] = True
     random = np.random.RandomState(0)
     sets = np.stack([best, *(alike(best, effects, random) for _ in range(8))])
-    costs = measure_sets(posed[1][0], sets, "mean", posed[1][1])[:, 0]
+    costs = measure_sets(posed[1][0], sets, "mean", posed[1][1], [0])[:, 0]
     assert costs[0] > costs[1:].max()

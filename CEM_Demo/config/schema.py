@@ -169,8 +169,8 @@ class Config(BaseModel):
     filter_draws: FilterDraws = 16
     filter_images: str | None = Field(
         default=None,
-        description="filters: folder of donors, at least 16 photographs; of PAIR, degraded inputs "
-        "(default: the other images of the test image's folder)",
+        description="filters: folder of donors, photographs, as many as filter_draws for resample; of PAIR, degraded "
+        "inputs (default: the other images of the test image's folder)",
     )
     filter_first_order: Literal[0, 1] | bool = Field(
         default=0, description="filters: 1 estimates effects from a gradient as well, for screening only (default 0)"

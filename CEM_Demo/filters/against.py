@@ -12,7 +12,7 @@ from CEM_Demo.config.schema import Config
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import sole_writer, write_bytes
 from CEM_Demo.filters.contrast import Contrast, contrast
-from CEM_Demo.filters.effects import FilterEffects
+from CEM_Demo.filters.effects import FilterEffects, criteria_of
 from CEM_Demo.filters.record import FilterRecord, read_finished
 from CEM_Demo.geometry import ROI
 from CEM_Demo.report.row_tables import comma_separated, markdown
@@ -22,7 +22,7 @@ from CEM_Demo.results.second_runs import check_has, check_same
 log = logging.getLogger(__name__)
 
 # What two measurements may differ in; all else that decides them must be the same.
-FREE = ("task", "degradation", "degraded_sha256", "donors_sha256", "tol", "device", "versions")
+FREE = ("task", "degradation", "degraded_sha256", "donors_sha256", "device", "versions")
 NAMES = ("layer", "channel")
 MOST_LINES = 40  # of the Markdown table; the CSV file has all filters
 
@@ -73,7 +73,7 @@ def _read(case: Case, config: Config, against: Config) -> tuple[str, Contrast]:
     if ours.provenance["degraded_sha256"] == theirs.provenance["degraded_sha256"]:
         raise InputError(f"--against: {folder} has the same degradation; name a run of another sigma, rain or task")
     title = f"{case.model} on {case.image}, ROI {case.roi}. A: {_degradation(ours)}; B: {_degradation(theirs)}."
-    return title, contrast(first, second, config.tol)
+    return title, contrast(first, second, criteria_of(config))
 
 
 def _finished(paths: ResultPaths) -> tuple[FilterRecord, FilterEffects]:

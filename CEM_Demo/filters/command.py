@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -16,12 +16,12 @@ from CEM_Demo.config.schema import Config
 from CEM_Demo.device import describe_device, exact_arithmetic
 from CEM_Demo.errors import InputError, naming
 from CEM_Demo.files import sole_writer
-from CEM_Demo.filters.donors import Donor, make_donors, others_than
-from CEM_Demo.filters.effects import Draws, effects_of, measure_effects, no_effects
+from CEM_Demo.filters.donors import Donor, check_enough, make_donors, others_than
+from CEM_Demo.filters.effects import Draws, criteria_of, effects_of, measure_effects, no_effects
 from CEM_Demo.filters.experiment import FilterExperiment, make_experiment
-from CEM_Demo.filters.explanation import choose_layers, explain_effects
+from CEM_Demo.filters.explanation import ALL, Subject, choose_layers, explain_effects
 from CEM_Demo.filters.record import FilterFiles, FilterRecord
-from CEM_Demo.filters.replacements import OF_DONORS, WEIGHTS, Replacements
+from CEM_Demo.filters.replacements import OF_DONORS, RESAMPLE, WEIGHTS, Replacements
 from CEM_Demo.geometry import ROI, image_with_rois
 from CEM_Demo.images import read_image
 from CEM_Demo.inference.suffix import FilterInference
@@ -69,12 +69,12 @@ class Pair:
             "filter_replacement": [sha256_of(file) if file else kind for kind, file in _kinds(config).items()],
             "donors_sha256": digest_of(np.array([donor.degraded for donor in self.donors])),
             "donor_images_sha256": digest_of(np.array([donor.image for donor in self.donors])),
-            "tol": config.tol,
             "seed": config.seed,
             "device": describe_device(self.run.device),
             "versions": versions(),
         }
-        return FilterFiles(result_paths(config, self.label, self.posed.name, self.roi), provenance)
+        paths = result_paths(config, self.label, self.posed.name, self.roi)
+        return FilterFiles(paths, provenance, criteria_of(config))
 
 
 def explain_run(config: Config) -> None:
@@ -119,15 +119,18 @@ def forecast_run(config: Config) -> None:
 def _pairs(config: Config) -> Iterator[tuple[nn.Module, nn.Module | None, Pair]]:
     """Give each network, the one whose filters it may take, and each ROI of each image; all is checked first."""
     run = prepare(config)
+    with_donors = _with_donors(run)
     pairs = [
         Pair(run, label, posed, roi, donors)
         for label in run.models
-        for posed, donors in _with_donors(run)
+        for posed, donors in with_donors
         for roi in posed.rois
     ]
     if config.load_previous:
         for pair in pairs:
             pair.files.earlier()  # It refuses what was computed differently.
+    if len(run.models) > 1:
+        _check_all_have_filters(run, pairs[0])
     for label, model in run.models.items():
         net, other = model.load(), _other_network(run, label)
         for posed in run.posed_images:
@@ -135,11 +138,18 @@ def _pairs(config: Config) -> Iterator[tuple[nn.Module, nn.Module | None, Pair]]
         yield from ((net, other, pair) for pair in pairs if pair.label == label)
 
 
+def _check_all_have_filters(run: Run, pair: Pair) -> None:
+    """Raise InputError if a network lacks a layer that is named, or cannot take the filters of the checkpoint."""
+    if run.config.filter_layers != [ALL] or _kinds(run.config).get(WEIGHTS):
+        for label in run.models:
+            _experiment(run.models[label].load(), _other_network(run, label), replace(pair, label=label))
+
+
 def _with_donors(run: Run) -> list[tuple[PosedImage, tuple[Donor, ...]]]:
     """Draw the donors of each image, if any replacement needs them.
 
     Raises:
-        InputError: there is no photograph besides the image.
+        InputError: there is no photograph besides the image, or too few of them.
     """
     config = run.config
     if not any(kind in OF_DONORS for kind in _kinds(config)):
@@ -149,10 +159,15 @@ def _with_donors(run: Run) -> list[tuple[PosedImage, tuple[Donor, ...]]]:
         photographs = read_photographs(Path(config.filter_images or default), 1)
     found = []
     for posed in run.posed_images:
-        image = posed.scene.degraded if config.task == "PAIR" else read_image(config.image_path(posed.name))
-        others = others_than(image, photographs)
+        images = [posed.scene.degraded, posed.scene.ground_truth]
+        if config.task != "PAIR":
+            images.append(read_image(config.image_path(posed.name)))  # The ground truth may be cropped.
+        others = others_than(images, photographs)
         if not others:
             raise InputError(f"filter_images: there is no photograph but {posed.name} itself; name a folder of others")
+        if RESAMPLE in config.filter_replacement:
+            with naming("filter_images"):
+                check_enough(len(others), config.filter_draws, "filter_draws")
         if len(others) < config.filter_draws:
             log.info("%s: %d donors are drawn from %d photographs", posed.name, config.filter_draws, len(others))
         degradation, count = config.task_degradation, config.filter_draws
@@ -204,8 +219,8 @@ def _explain_pair(net: nn.Module, other: nn.Module | None, pair: Pair) -> None:
 
 def _finish(pair: Pair, experiment: FilterExperiment, replacements: Replacements, found: Draws) -> FilterRecord:
     config = pair.run.config
-    effects = effects_of(experiment, found, config.tol)
-    names = (config.task, pair.label, pair.image)
+    effects = effects_of(experiment, found, criteria_of(config))
+    subject = Subject(config.task, pair.label, pair.image, pair.roi)
     first_order = bool(config.filter_first_order)
-    explanation = explain_effects(experiment, effects, replacements, config.seed, pair.roi, *names, first_order)
+    explanation = explain_effects(experiment, effects, replacements, subject, config.seed, first_order)
     return pair.files.finish(explanation)

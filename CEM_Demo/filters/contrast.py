@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from CEM_Demo.filters.effects import FilterEffects, decibels
+from CEM_Demo.filters.effects import Criteria, FilterEffects, decibels
 from CEM_Demo.method.classes import BlockClass
 from CEM_Demo.method.rank_correlation import rank_correlation
 
@@ -61,7 +61,7 @@ class Contrast:
         columns = {header: cells for kind in self.difference.draws for header, cells in self._columns(kind).items()}
         layers, channels = self.difference.layer_of, self.difference.channel_of
         return {
-            (self.difference.layers[layers[number]], str(channels[number])): {
+            (self.difference.layers[layers[number]].name, str(channels[number])): {
                 header: cells[number] for header, cells in columns.items()
             }
             for number in self.order
@@ -83,7 +83,7 @@ class Contrast:
         }
 
 
-def contrast(first: FilterEffects, second: FilterEffects, tol: float) -> Contrast:
-    """Compare the effects of the same filters under A and B, draw by draw; ``tol`` is in dB."""
+def contrast(first: FilterEffects, second: FilterEffects, criteria: Criteria) -> Contrast:
+    """Compare the effects of the same filters under A and B, draw by draw; ``criteria`` are those of the classes."""
     draws = {kind: first.draws[kind] - second.draws[kind] for kind in first.draws}
-    return Contrast(first, second, FilterEffects(first.layers, first.channels, draws, tol))
+    return Contrast(first, second, FilterEffects(first.layers, draws, criteria))

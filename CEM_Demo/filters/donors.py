@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from CEM_Demo.errors import InputError
 from CEM_Demo.geometry import mirrored
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.method.plan import make_generator, number_of_name
@@ -62,7 +63,16 @@ def _places(random: np.random.RandomState, length: int, wanted: int) -> np.ndarr
     return mirrored(start, start + wanted, length)
 
 
-def others_than(image: UInt8Image, photographs: Sequence[UInt8Image]) -> list[UInt8Image]:
-    """Leave out the test image and what is the same but for turning and mirroring."""
-    views = [np.rot90(mirror, turns) for mirror in (image, image[:, ::-1]) for turns in range(4)]
+def check_enough(photographs: int, draws: int, key: str) -> None:
+    """Raise InputError unless each draw has a photograph of its own, which intervals count on; ``key`` sets draws."""
+    if photographs < draws:
+        raise InputError(
+            f"resample needs {draws} photographs besides the test image, one for each draw, and finds {photographs}; "
+            f"give more, or set {key}: {photographs}"
+        )
+
+
+def others_than(images: Sequence[UInt8Image], photographs: Sequence[UInt8Image]) -> list[UInt8Image]:
+    """Leave out the test image, clean or degraded, and what is the same but for turning and mirroring."""
+    views = [np.rot90(mirror, turns) for image in images for mirror in (image, image[:, ::-1]) for turns in range(4)]
     return [photograph for photograph in photographs if not any(np.array_equal(photograph, view) for view in views)]

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from CEM_Demo.config.settings import Settings
 from CEM_Demo.device import exact_arithmetic, pick_device
-from CEM_Demo.errors import InputError
+from CEM_Demo.errors import InputError, naming
 from CEM_Demo.explain import DEFAULT, check_image, check_rois
-from CEM_Demo.filters.donors import make_donors, others_than
-from CEM_Demo.filters.effects import effects_of, measure_effects, no_effects
+from CEM_Demo.filters.donors import check_enough, make_donors, others_than
+from CEM_Demo.filters.effects import Criteria, effects_of, measure_effects, no_effects
 from CEM_Demo.filters.experiment import make_experiment
-from CEM_Demo.filters.explanation import ALL, FilterExplanation, choose_layers, explain_effects
+from CEM_Demo.filters.explanation import ALL, FilterExplanation, Subject, choose_layers, explain_effects
 from CEM_Demo.filters.replacements import MEAN, OF_DONORS, RESAMPLE, WEIGHTS, ZERO, Replacements
 from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image
@@ -75,7 +75,9 @@ def explain_filters(
     check_image(image)
     scene = make_scene(degradation, image, image_name)
     check_rois([roi], *scene.ground_truth.shape[:2])
-    photographs = others_than(image, design.donors)
+    for number, donor in enumerate(design.donors):
+        check_image(donor, f"donors: photograph {number}")
+    photographs = others_than((image, scene.ground_truth, scene.degraded), design.donors)
     _check_design(design, len(photographs))
     seed = settings.seed if settings.allow_random else None
     donors = make_donors(photographs, scene, degradation, settings.seed, image_name, design.draws if photographs else 0)
@@ -88,13 +90,15 @@ def explain_filters(
         replacements = Replacements(inference, donors)
         found = no_effects(experiment, design.replacements, replacements)
         measure_effects(experiment, replacements, found)
-        effects = effects_of(experiment, found, settings.tol)
-        model = type(network).__name__
-        names = (degradation.task, model, image_name)
-        return explain_effects(experiment, effects, replacements, settings.seed, roi, *names, design.first_order)
+        effects = effects_of(experiment, found, Criteria(tol=settings.tol))
+        subject = Subject(degradation.task, type(network).__name__, image_name, roi)
+        return explain_effects(experiment, effects, replacements, subject, settings.seed, design.first_order)
 
 
 def _check_design(design: FilterDesign, photographs: int) -> None:
+    for name, given in (("replacements", design.replacements), ("layers", design.layers)):
+        if isinstance(given, str):
+            raise InputError(f"{name}: {given!r} is a single word; give a list, as in [{given!r}]")
     known = (MEAN, RESAMPLE, ZERO, WEIGHTS)
     strangers = [kind for kind in design.replacements if kind not in known]
     if strangers or not design.replacements:
@@ -105,3 +109,6 @@ def _check_design(design: FilterDesign, photographs: int) -> None:
         raise InputError(f"draws: {design.draws} is no number of draws; give 16")
     if any(kind in OF_DONORS for kind in design.replacements) and not photographs:
         raise InputError("donors: mean and resample need photographs other than the image; give at least one")
+    if RESAMPLE in design.replacements:
+        with naming("donors"):
+            check_enough(photographs, design.draws, "draws")

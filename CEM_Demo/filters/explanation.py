@@ -31,6 +31,22 @@ IN_SENTENCE = 8
 
 
 @dataclass(frozen=True)
+class Subject:
+    """A network on one ROI.
+
+    Attributes:
+        task: SR, DN, DR or PAIR.
+        model, image: their names.
+        roi: in full-resolution pixels.
+    """
+
+    task: str
+    model: str
+    image: str
+    roi: ROI
+
+
+@dataclass(frozen=True)
 class FilterExplanation:
     """What the filters of a network do for an ROI.
 
@@ -43,9 +59,7 @@ class FilterExplanation:
         cards: of the strongest filters.
         first_order: for each filter, the first-order estimate (dB) of its effect under the first replacement; None
             where nobody asked for it.
-        roi: in full-resolution pixels.
-        task: SR, DN, DR or PAIR.
-        model, image: their names.
+        subject: what it is about.
     """
 
     effects: FilterEffects
@@ -54,10 +68,7 @@ class FilterExplanation:
     joint: dict[str, JointCurve]
     cards: tuple[Card, ...]
     first_order: NDArray[np.float64] | None
-    roi: ROI
-    task: str
-    model: str
-    image: str
+    subject: Subject
 
     def count(self, kind: BlockClass) -> int:
         """Count the filters of a class under the first replacement."""
@@ -84,24 +95,27 @@ class FilterExplanation:
         """Draw the effects, the joint curves and the cards; needs Matplotlib."""
         from CEM_Demo.filters.figure import draw  # Users who only want numbers need not load Matplotlib.
 
-        title = f"{self.model} on {self.image}\n{self.sentence}"
-        return draw(self.effects, self.joint, self.cards, self.task, title)
+        title = f"{self.subject.model} on {self.subject.image}\n{self.sentence}"
+        return draw(self.effects, self.joint, self.cards, self.subject.task, title)
 
 
 def explain_effects(
     experiment: FilterExperiment,
     effects: FilterEffects,
     replacements: Replacements,
+    subject: Subject,
     seed: int,
-    roi: ROI,
-    task: str,
-    model: str,
-    image: str,
     first_order: bool,
 ) -> FilterExplanation:
     """Measure joint effects and make cards, once all single effects are known; see :class:`FilterExplanation`.
 
-    ``first_order`` asks for the estimates too.
+    Args:
+        experiment: of all filters.
+        effects: of single filters.
+        replacements: of the network.
+        subject: what it is about.
+        seed: of the random sets.
+        first_order: whether effects are estimated from a gradient as well.
     """
     return FilterExplanation(
         effects=effects,
@@ -110,10 +124,7 @@ def explain_effects(
         joint=joint_curves(experiment, effects, replacements, seed),
         cards=make_cards(experiment, effects, replacements.donors),
         first_order=first_order_effects(experiment, effects.first, replacements) if first_order else None,
-        roi=roi,
-        task=task,
-        model=model,
-        image=image,
+        subject=subject,
     )
 
 

@@ -61,7 +61,7 @@ def _draw_map(axes: Axes, effects: FilterEffects, bound: float) -> None:
     axes.imshow(colors, aspect="auto", interpolation="nearest")
     step = -(-len(effects.layers) // MOST_NAMES)
     places = range(0, len(effects.layers), step)
-    axes.set_yticks(list(places), [effects.layers[place] for place in places], fontsize=6)
+    axes.set_yticks(list(places), [effects.layers[place].name for place in places], fontsize=6)
     axes.set_xlabel("channel", fontsize=8)
     axes.tick_params(axis="x", labelsize=7)
     axes.set_title(
@@ -77,7 +77,7 @@ def _draw_sorted(axes: Axes, effects: FilterEffects) -> None:
     axes.fill_between(places, shown.clip(min=0), color=HELPS, step="mid", linewidth=0)
     axes.fill_between(places, shown.clip(max=0), color=HURTS, step="mid", linewidth=0)
     # A few strong filters would hide all others.
-    axes.set_yscale("symlog", linthresh=effects.tol or 0.01)
+    axes.set_yscale("symlog", linthresh=effects.criteria.tol or 0.01)
     _set_up(axes, "single effects, sorted; dead filters left out", "filters", "effect (dB)")
 
 

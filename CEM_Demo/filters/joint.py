@@ -24,7 +24,8 @@ class JointCurve(BaseModel):
 
     Attributes:
         points: sizes of the sets.
-        effects: points x samples, dB: draws of the replacement, times the random sets if these are several.
+        effects: points x samples, dB: draws of the replacement, times the random sets if these are several. If there
+            are several draws, these are every second one, which had no part in choosing the sets.
         summed: dB, for each point, the sum of the filters' single effects, which is what their set would cost if
             effects added; None for random sets.
     """
@@ -48,24 +49,28 @@ def joint_curves(
 
     Args:
         experiment: of all filters.
-        effects: the single effects; those of the first replacement rank the filters, and sets get the same one.
+        effects: the single effects; those of the first replacement rank the filters, and sets get the same one. Of
+            several draws, the odd ones rank and the even ones measure, or the best would be those that were lucky.
         replacements: of the network.
         seed: of the random sets.
     """
-    mean, ranked = effects.mean(), effects.ranked
+    draws = effects.draws[effects.first]
+    measuring = range(len(draws))[1::2] or range(1)
+    mean, ranked = draws[::2].mean(axis=0), effects.ranked
+    single = draws[measuring].mean(axis=0)
     orders = {TOP: _order(-mean, ranked & (mean > 0)), BOTTOM: _order(mean, ranked & (mean < 0))}
     points = {name: sizes(min(len(order), _most(len(mean)))) for name, order in orders.items()}
     sets = {name: [_mask(len(mean), orders[name][:size]) for size in points[name]] for name in orders}
     random = make_generator(seed)
     likes = [alike(best, effects, random) for best in sets[TOP] for _ in range(RANDOM_SETS)]
     stacked = np.array([*sets[TOP], *likes, *sets[BOTTOM]], dtype=bool).reshape(-1, len(mean))
-    measured = measure_sets(experiment, stacked, effects.first, replacements)
+    measured = measure_sets(experiment, stacked, effects.first, replacements, measuring)
     top, like, bottom = np.split(measured, np.cumsum([len(sets[TOP]), len(likes)]))
     of_points = like.reshape(len(points[TOP]), RANDOM_SETS * like.shape[1])
     return {
-        TOP: JointCurve(points=points[TOP], effects=top.tolist(), summed=_summed(mean, sets[TOP])),
+        TOP: JointCurve(points=points[TOP], effects=top.tolist(), summed=_summed(single, sets[TOP])),
         RANDOM: JointCurve(points=points[TOP], effects=of_points.tolist()),
-        BOTTOM: JointCurve(points=points[BOTTOM], effects=bottom.tolist(), summed=_summed(mean, sets[BOTTOM])),
+        BOTTOM: JointCurve(points=points[BOTTOM], effects=bottom.tolist(), summed=_summed(single, sets[BOTTOM])),
     }
 
 
@@ -84,10 +89,13 @@ def layer_effects(experiment: FilterExperiment, kind: str, replacements: Replace
 
 
 def measure_sets(
-    experiment: FilterExperiment, sets: NDArray[np.bool_], kind: str, replacements: Replacements
+    experiment: FilterExperiment,
+    sets: NDArray[np.bool_],
+    kind: str,
+    replacements: Replacements,
+    draws: Sequence[int],
 ) -> NDArray[np.float64]:
-    """Replace N sets of filters (N x filters bool), each at once: N x draws float64, dB."""
-    draws = range(replacements.draws(kind))
+    """Replace N sets of filters (N x filters bool), each at once, in some draws: N x draws float64, dB."""
     return np.stack([experiment.joint_effects(sets, replacements.values(kind, draw)) for draw in draws], axis=1)
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.files import write_bytes
-from CEM_Demo.filters.effects import Draws, FilterEffects, decibels
+from CEM_Demo.filters.effects import Criteria, Draws, FilterEffects, FilterLayer, decibels
 from CEM_Demo.filters.explanation import FilterExplanation
 from CEM_Demo.filters.first_order import rank_correlations
 from CEM_Demo.filters.joint import JointCurve
@@ -40,10 +40,11 @@ class LayerRecord(BaseModel):
     """One layer.
 
     Attributes:
-        name, channels: of the layer.
+        name, channels, gives_image: of the layer, see :class:`~CEM_Demo.filters.effects.FilterLayer`.
         all_filters: dB that the ROI loses where all its filters are replaced at once.
         helping, hurting, dead: how many of its filters do so or are so.
-        effects: of each replacement, dB for each channel.
+        effects, low, high: of each replacement, dB for each channel; an end is None where an interval has none.
+        classes: of each replacement, one for each channel, as in the table.
         first_order: estimates of the first replacement's effects, dB for each channel; None if nobody asked for them.
         first_order_correlation: of the estimates with the effects, by rank, over the filters that are not dead; None
             where it has no value.
@@ -53,11 +54,15 @@ class LayerRecord(BaseModel):
 
     name: str
     channels: int
+    gives_image: bool
     all_filters: float
     helping: int
     hurting: int
     dead: int
     effects: dict[str, list[float]]
+    low: dict[str, list[float | None]]
+    high: dict[str, list[float | None]]
+    classes: dict[str, list[str]]
     first_order: list[float] | None = None
     first_order_correlation: float | None = None
 
@@ -67,7 +72,8 @@ class FilterRecord(BaseModel):
 
     Attributes:
         format: number of this layout.
-        provenance: all that decides the numbers.
+        provenance: all that decides the draws.
+        criteria: of the classes.
         origin: PSNR (dB, not rounded) of the ROI without intervention.
         sentence: what the report may say.
         layers: layer by layer.
@@ -77,8 +83,9 @@ class FilterRecord(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     provenance: dict[str, Any]
+    criteria: Criteria
     origin: float
     sentence: str
     layers: list[LayerRecord]
@@ -96,11 +103,13 @@ class FilterFiles:
 
     Attributes:
         paths: of the files.
-        provenance: all that decides the numbers, in the types of JSON; others are never mixed in.
+        provenance: all that decides the draws, in the types of JSON; others are never mixed in.
+        criteria: of the classes, which may change later.
     """
 
     paths: ResultPaths
     provenance: dict[str, Any]
+    criteria: Criteria
 
     def earlier(self) -> Draws | None:
         """Read what an earlier run measured; None where there is nothing, or nothing whole.
@@ -130,7 +139,8 @@ class FilterFiles:
         digests = {kind: digest_of(values) for kind, values in draws.items()}
         if first_order and any(layer.first_order is None for layer in record.layers):
             return None
-        return record if others and (record.draws_sha256, record.provenance) == (digests, self.provenance) else None
+        made_of = (record.draws_sha256, record.provenance, record.criteria)
+        return record if others and made_of == (digests, self.provenance, self.criteria) else None
 
     def save(self, draws: Draws) -> None:
         """Write all draws that there are so far."""
@@ -142,9 +152,11 @@ class FilterFiles:
         """Write the table, the arrays, the figure, and last the record, which vouches for them."""
         record = self._record(found)
         effects, estimates = found.effects, found.first_order
+        # An earlier record, or a comparison with it, would speak of files that are no longer there.
+        for ending in (".json", "-against.csv", "-against.md"):
+            self.paths.of_filters(ending).unlink(missing_ok=True)
         write_bytes(self.paths.of_filters(".csv"), comma_separated(effects, estimates).encode())
-        further = {} if estimates is None else {"first_order": effects.in_layers(estimates)}
-        write_bytes(self.paths.of_filters(".mat"), mat_bytes(effects.in_layers(effects.mean()), "effects", further))
+        write_bytes(self.paths.of_filters(".mat"), _arrays(effects, estimates))
         write_bytes(self.paths.of_filters(".png"), figure_bytes(found.figure(), FIGURE_DPI))
         write_bytes(self.paths.of_filters(".json"), record.to_bytes())
         return record
@@ -156,6 +168,7 @@ class FilterFiles:
             correlations = rank_correlations(effects, found.first_order)
         return FilterRecord(
             provenance=self.provenance,
+            criteria=effects.criteria,
             origin=found.origin,
             sentence=found.sentence,
             layers=[_layer_record(found, number, correlation) for number, correlation in enumerate(correlations)],
@@ -173,10 +186,10 @@ def read_finished(paths: ResultPaths) -> tuple[FilterRecord, FilterEffects] | No
         return None
     if {kind: digest_of(values) for kind, values in draws.items()} != record.draws_sha256:
         return None
-    names, channels = zip(*((layer.name, layer.channels) for layer in record.layers), strict=True)
+    layers = tuple(FilterLayer(layer.name, layer.channels, layer.gives_image) for layer in record.layers)
     # The record has the order of the replacements, of which the first ranks the filters.
     ordered = {kind: draws[kind] for kind in record.draws_sha256}
-    return record, FilterEffects(names, channels, ordered, record.provenance["tol"])
+    return record, FilterEffects(layers, ordered, record.criteria)
 
 
 def _read_draws(path: Path) -> tuple[Draws, dict[str, Any]]:
@@ -190,14 +203,22 @@ def _layer_record(found: FilterExplanation, number: int, correlation: float | No
     effects = found.effects
     within = effects.layer_of == number
     classes = effects.classes()[within]
+    estimates = {kind: effects.estimates(kind) for kind in effects.draws}
     return LayerRecord(
-        name=effects.layers[number],
-        channels=effects.channels[number],
+        name=effects.layers[number].name,
+        channels=effects.layers[number].channels,
+        gives_image=effects.layers[number].gives_image,
         all_filters=float(found.of_layers[number]),
         helping=int((classes == BlockClass.HELPS).sum()),
         hurting=int((classes == BlockClass.HURTS).sum()),
         dead=int(effects.dead[within].sum()),
-        effects={kind: effects.mean(kind)[within].tolist() for kind in effects.draws},
+        effects={kind: one.mean[within].tolist() for kind, one in estimates.items()},
+        low={kind: _ends(one.low[within]) for kind, one in estimates.items()},
+        high={kind: _ends(one.high[within]) for kind, one in estimates.items()},
+        classes={
+            kind: [name for name, here in zip(_class_names(effects, kind), within, strict=True) if here]
+            for kind in effects.draws
+        },
         first_order=None if found.first_order is None else found.first_order[within].tolist(),
         first_order_correlation=correlation,
     )
@@ -208,14 +229,13 @@ def comma_separated(effects: FilterEffects, estimates: NDArray[np.float64] | Non
 
     An interval is empty where a replacement has no chance in it. First-order estimates (dB) are the last column.
     """
-    dead = effects.dead
     columns: dict[str, list[str]] = {
-        "layer": [effects.layers[number] for number in effects.layer_of],
+        "layer": [effects.layers[number].name for number in effects.layer_of],
         "channel": [str(number) for number in effects.channel_of],
-        "dead": [str(int(one)) for one in dead],
+        "dead": [str(int(one)) for one in effects.dead],
     }
     for kind in effects.draws:
-        columns |= _columns(effects, kind, dead)
+        columns |= _columns(effects, kind)
     if estimates is not None:
         columns["first order (dB)"] = decibels(estimates)
     text = StringIO()
@@ -223,15 +243,31 @@ def comma_separated(effects: FilterEffects, estimates: NDArray[np.float64] | Non
     return text.getvalue()
 
 
-def _columns(effects: FilterEffects, kind: str, dead: NDArray[np.bool_]) -> dict[str, list[str]]:
+def _columns(effects: FilterEffects, kind: str) -> dict[str, list[str]]:
     estimates = effects.estimates(kind)
-    names = [
-        "dead" if gone else BlockClass(code).name.lower()
-        for gone, code in zip(dead, effects.classes(kind), strict=True)
-    ]
     return {
         f"{kind} effect (dB)": decibels(estimates.mean),
         f"{kind} low": decibels(estimates.low),
         f"{kind} high": decibels(estimates.high),
-        f"{kind} class": names,
+        f"{kind} class": _class_names(effects, kind),
     }
+
+
+def _class_names(effects: FilterEffects, kind: str) -> list[str]:
+    return [
+        "dead" if gone else BlockClass(code).name.lower()
+        for gone, code in zip(effects.dead, effects.classes(kind), strict=True)
+    ]
+
+
+def _ends(values: NDArray[np.float64]) -> list[float | None]:
+    return [float(value) if np.isfinite(value) else None for value in values]
+
+
+def _arrays(effects: FilterEffects, estimates: NDArray[np.float64] | None) -> bytes:
+    """Make the .mat file: layers x channels of the effects (dB) under each replacement, and of what is dead."""
+    further = {f"effects_{kind}": effects.in_layers(effects.mean(kind)) for kind in effects.draws}
+    further["dead"] = effects.in_layers(effects.dead.astype(np.float64))
+    if estimates is not None:
+        further["first_order"] = effects.in_layers(estimates)
+    return mat_bytes(effects.in_layers(effects.mean()), "effects", further)

@@ -24,6 +24,7 @@ ACTIVATION_NAMES = {f"aten::{name}" for name in ACTIVATIONS}
 KEEPING_ZERO = {"aten::prelu"}
 # What follows the name of a layer for the heads whose values it gives.
 OF_HEADS = ".heads"
+COLORS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,8 @@ class Site:
     Attributes:
         number: of the node at which interventions replace channels.
         deleted: values that the channels have everywhere if the filters' weights and biases are zero, 1 x C x 1 x 1.
-        others: numbers of the nodes that compute the same with other weights; none if there are no other weights.
+        others: numbers of the nodes that compute the same with other weights, of which the last gives what can stand
+            at the site; none if there are no other weights.
         layout: where the channels lie in the node's value; None for feature maps.
     """
 
@@ -60,11 +62,14 @@ class Layer:
             in ``attn.qkv.heads``.
         channels: number of its filters, which are its output channels; of heads, their number.
         sites: its uses in the order of computation; a filter is one channel there, a head is as many as it has.
+        gives_image: whether its channels are the colors of an image: they are a feature map of three channels, or no
+            other layer stands between them and the output.
     """
 
     name: str
     channels: int
     sites: tuple[Site, ...]
+    gives_image: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,29 @@ def with_sites(graph: Graph, other: Graph | None = None) -> SitedGraph:
         found.setdefault(key, []).append(site)
         named.setdefault(key, (weight.parameter.removesuffix(".weight") + place.ending, place.filters))
     sited = Graph(tuple(nodes), numbers[graph.image], numbers[graph.output])
-    return SitedGraph(sited, tuple(Layer(*named[key], tuple(sites)) for key, sites in found.items()))
+    last = _last_sites(sited, {site.number for sites in found.values() for site in sites})
+    return SitedGraph(sited, tuple(_layer(*named[key], tuple(sites), last) for key, sites in found.items()))
+
+
+def _layer(name: str, channels: int, sites: tuple[Site, ...], last: set[int]) -> Layer:
+    of_colors = channels == COLORS and all(site.layout is None for site in sites)
+    is_last = any(site.number in last for site in sites)
+    return Layer(name, channels, sites, not name.endswith(OF_HEADS) and (of_colors or is_last))
+
+
+def _last_sites(graph: Graph, sites: set[int]) -> set[int]:
+    """Find the sites between which and the output no other site stands."""
+    found: set[int] = set()
+    seen: set[int] = set()
+    waiting = [graph.output]
+    while waiting:
+        number = waiting.pop()
+        if number in sites:
+            found.add(number)
+        elif number not in seen:
+            waiting.extend(graph.nodes[number].inputs)
+        seen.add(number)
+    return found
 
 
 def _places(graph: Graph) -> dict[int, Place]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
 import torch
@@ -137,6 +137,9 @@ class FilterInference:
 
         Returns:
             What :meth:`own_values` gives the values of.
+
+        Raises:
+            InputError: the network has no gradient.
         """
         noted: dict[int, Tensor] = {}
         sites = {site.number: site for site in self.sites}
@@ -148,8 +151,16 @@ class FilterInference:
         with torch.enable_grad():
             image = self._image.clone().requires_grad_()
             roi = run_noting(self.roi_graph, image, note)
-            found = torch.autograd.grad(loss(roi[0]), list(noted.values()))
-        return {number: self._windowed(sites[number], gradient) for number, gradient in zip(noted, found, strict=True)}
+            if not roi.requires_grad:
+                raise InputError(f"{type(self._net).__name__} has no gradient, so no effect is estimated from it")
+            # Some values reach the ROI through nothing that has a gradient, such as a comparison.
+            differentiable = [value for value in noted.values() if value.requires_grad]
+            found = iter(torch.autograd.grad(loss(roi[0]), differentiable, materialize_grads=True))
+            gradients = {
+                number: next(found) if value.requires_grad else torch.zeros_like(value)
+                for number, value in noted.items()
+            }
+        return {number: self._windowed(sites[number], gradient) for number, gradient in gradients.items()}
 
     def _windowed(self, site: Site, value: Tensor) -> Tensor:
         """Lay out what a site has, in its window; a network that has a rule for every operator computes that alone."""
@@ -265,8 +276,7 @@ class Suffix:
 
 def _in_reach(roi_graph: RoiGraph, layer: Layer) -> Layer:
     """Leave out the uses of a layer that the ROI does not depend on."""
-    sites = tuple(site for site in layer.sites if roi_graph.needed[site.number].filled.all())
-    return Layer(layer.name, layer.channels, sites)
+    return replace(layer, sites=tuple(site for site in layer.sites if roi_graph.needed[site.number].filled.all()))
 
 
 def _replaced(site: Site, mask: Tensor, replacement: Tensor | None, inputs: list[Tensor]) -> Tensor:
