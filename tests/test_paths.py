@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 from CEM_Demo.config.model_sources import parse_model
@@ -136,6 +137,25 @@ def test_shares_and_rings_of_known_effects() -> None:
     assert found.total_error[0, 1] - found.frozen_error[0, 1] == pytest.approx(errors[0] - errors[1])
     expected = "Beyond 4 blocks from the ROI, 100 % of the absolute effect (mean 0.050 dB a block) travels through"
     assert found.sentence.startswith(expected)
+    assert "worth +0.050 dB a block [+0.050, +0.050]" in found.sentence  # paired draws that spread alike
+    assert "Beyond 4 blocks from the ROI no block has an effect; " in mediation([1.0] * 5 + [0.009], [0.9] * 6).sentence
+
+
+def test_the_interval_of_a_signed_mean_is_that_of_paired_draws() -> None:
+    random = np.random.RandomState(0)
+    total, frozen = 30 - random.normal(0.05, 0.02, (1, 6, 5)), 30 - random.normal(0.0, 0.02, (1, 6, 5))
+    rounds = {name: Draws(values, np.full((1, 6), 5)) for name, values in (("fine", total), ("frozen fine", frozen))}
+    metrics = {"frozen": MeasuredMetric("dB", True, 30.0)}
+    found = mediation_of(30.0, rounds, metrics, 0.01, Grid(8, 48, 8, 1), ROI.square(0, 0, 8), 0.9)
+    assert found is not None
+    draws = (frozen - total)[0]
+    one, all_five = found.ring(0.0, 1.0), found.ring(0.0)
+    half = stats.t.ppf(0.95, 4) * draws[1].std(ddof=1) / 5**0.5
+    assert (one.signed, one.low, one.high) == pytest.approx(
+        (draws[1].mean(), draws[1].mean() - half, draws[1].mean() + half)
+    )
+    assert all_five.signed == pytest.approx(draws[1:].mean())
+    assert all_five.high - all_five.signed == pytest.approx(1.73 * draws[1:].std(axis=1, ddof=1).mean() / 5, rel=0.1)
 
 
 def test_runs_with_paths_leave_the_published_files_as_they_are_and_survive_a_kill(

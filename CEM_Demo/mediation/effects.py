@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 from CEM_Demo.geometry import ROI, Grid
+from CEM_Demo.method.intervals import CONFIDENCE, estimate
 from CEM_Demo.method.measurements import EFFECT_ROUNDS, FROZEN, Draws, MeasuredMetric, round_of
 from CEM_Demo.method.metric import error_growth
 
@@ -29,6 +31,8 @@ class Ring:
         blocks: how many they are.
         total, frozen, mediated: their mean absolute effects (dB).
         share: the part of the absolute effect that is mediated, see :meth:`Mediation.share`.
+        signed: their mean mediated effect (dB), positive where what the network gathers from them helps the ROI.
+        low, high: dB, the ends of its interval; infinite where a block has a single draw.
     """
 
     near: float
@@ -38,6 +42,9 @@ class Ring:
     frozen: float
     mediated: float
     share: float
+    signed: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -47,18 +54,24 @@ class Mediation:
     Attributes:
         total, frozen: effects (dB), not cut at the tolerance.
         total_error, frozen_error: relative changes of the ROI's squared error.
+        draws: int64, how many draws each block has.
+        standard_error: of the mediated effects (dB), from draws that are paired; infinite below two draws.
         outside: the blocks outside the ROI that were tried.
         distance: from each block's middle to the ROI, in blocks.
         tol: dB, below which an effect counts as none.
+        confidence: of intervals, 0..1.
     """
 
     total: NDArray[np.float64]
     frozen: NDArray[np.float64]
     total_error: NDArray[np.float64]
     frozen_error: NDArray[np.float64]
+    draws: NDArray[np.int64]
+    standard_error: NDArray[np.float64]
     outside: NDArray[np.bool_]
     distance: NDArray[np.float64]
     tol: float
+    confidence: float
 
     @property
     def mediated(self) -> NDArray[np.float64]:
@@ -103,7 +116,21 @@ class Mediation:
         total, frozen, mediated = (
             float(np.abs(values[chosen]).mean()) for values in (self.total, self.frozen, self.mediated)
         )
-        return Ring(near, far, int(chosen.sum()), total, frozen, mediated, self.share(near, far))
+        signed = float(self.mediated[chosen].mean())
+        half = self._half_width(chosen)
+        share = self.share(near, far)
+        return Ring(near, far, int(chosen.sum()), total, frozen, mediated, share, signed, signed - half, signed + half)
+
+    def _half_width(self, chosen: NDArray[np.bool_]) -> float:
+        """Give half the width (dB) of the interval of the mean of some blocks, which are drawn independently."""
+        variances, draws = self.standard_error[chosen] ** 2, self.draws[chosen]
+        if not np.isfinite(variances).all():
+            return np.inf
+        if not variances.any():
+            return 0.0
+        # Satterthwaite 1946: the degrees of freedom of a sum of variances.
+        freedom = variances.sum() ** 2 / (variances**2 / (draws - 1)).sum()
+        return float(stats.t.ppf((1 + self.confidence) / 2, freedom) * np.sqrt(variances.sum()) / len(variances))
 
     def _ring(self, near: float, far: float) -> NDArray[np.bool_]:
         return self.outside & (self.distance >= near) & (self.distance < far)
@@ -116,10 +143,15 @@ class Mediation:
         near = f"within {FAR:g} blocks of it {self._percent(0.0, FAR)}"
         if not self._ring(FAR, np.inf).any():
             return f"Of the absolute effect {near} travels through statistics of the whole image"
-        mean = self.ring(FAR).total
+        beyond = f"Beyond {FAR:g} blocks from the ROI"
+        if not self.maps["total"][self._ring(FAR, np.inf)].any():
+            return f"{beyond} no block has an effect; {near} travels through statistics of the whole image"
+        far = self.ring(FAR)
+        interval = f" [{far.low:+.3f}, {far.high:+.3f}]" if np.isfinite(far.high) else ""
         return (
-            f"Beyond {FAR:g} blocks from the ROI, {self._percent(FAR, np.inf)} of the absolute effect "
-            f"(mean {mean:.3f} dB a block) travels through statistics of the whole image, {near}"
+            f"{beyond}, {self._percent(FAR, np.inf)} of the absolute effect (mean {far.total:.3f} dB a block) travels "
+            f"through statistics of the whole image, {near}; with its sign, what they carry from beyond is worth "
+            f"{far.signed:+.3f} dB a block{interval}"
         )
 
     def _percent(self, near: float, far: float) -> str:
@@ -134,6 +166,7 @@ def mediation_of(
     tol: float,
     grid: Grid,
     roi: ROI,
+    confidence: float = CONFIDENCE,
 ) -> Mediation | None:
     """Split the effects of measurements, or of results on disk, into two paths; None where paths were not measured.
 
@@ -144,20 +177,26 @@ def mediation_of(
         tol: dB.
         grid: the blocks.
         roi: in full-resolution pixels.
+        confidence: of intervals, 0..1.
     """
     if FROZEN not in metrics:
         return None
     origins = {"": origin, FROZEN: metrics[FROZEN].origin}
     effects = {name: np.zeros(grid.shape) for name in origins}
     errors = {name: np.zeros(grid.shape) for name in origins}
-    tried = np.zeros(grid.shape, bool)
+    counts, standard_error = np.zeros(grid.shape, np.int64), np.zeros(grid.shape)
     for name in EFFECT_ROUNDS:
         if name in rounds:
-            tried |= rounds[name].counts > 0
-            for path, draws in (("", rounds[name]), (FROZEN, rounds[round_of(name, FROZEN)])):
+            total, frozen = rounds[name], rounds[round_of(name, FROZEN)]
+            for path, draws in (("", total), (FROZEN, frozen)):
                 _take_last_round(origins[path], draws, effects[path], errors[path])
-    outside = tried & ~grid.overlaps(roi)
-    return Mediation(effects[""], effects[FROZEN], errors[""], errors[FROZEN], outside, grid.distances_to(roi), tol)
+            chosen = total.counts > 0
+            counts[chosen] = total.counts[chosen]
+            # Constants, such as the origins, do not matter to the spread of what is paired.
+            standard_error[chosen] = estimate(frozen.values - total.values, total.tried).standard_error[chosen]
+    outside = (counts > 0) & ~grid.overlaps(roi)
+    split = (effects[""], effects[FROZEN], errors[""], errors[FROZEN], counts, standard_error)
+    return Mediation(*split, outside, grid.distances_to(roi), tol, confidence)
 
 
 def _take_last_round(origin: float, draws: Draws, effects: NDArray[np.float64], errors: NDArray[np.float64]) -> None:

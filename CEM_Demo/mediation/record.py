@@ -49,7 +49,7 @@ def _write(config: Config, model: str, image: str, roi: ROI) -> list[Path]:
     paths = result_paths(config, model, image, roi)
     grid = grid_of(panel.degraded, config.block, config.sr)
     metrics = stored.manifest.metrics if stored.manifest else {}
-    mediation = mediation_of(stored.origin, stored.rounds, metrics, config.tol, grid, roi)
+    mediation = mediation_of(stored.origin, stored.rounds, metrics, config.tol, grid, roi, config.confidence)
     if mediation is None:
         raise InputError(f"{paths.pair_folder} has no frozen draws; compute them with paths: 1 and load_previous: 0")
     where = image_with_rois(image, [roi], of=len(config.rois_of(image)))
