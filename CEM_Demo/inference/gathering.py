@@ -16,6 +16,7 @@ from torch import nn
 from CEM_Demo.errors import InputError
 from CEM_Demo.inference.graph import Graph, Node, export_graph
 from CEM_Demo.inference.operators import rules_of
+from CEM_Demo.inference.rearranged import on_feature_maps
 
 # How much taller or wider (pixels): a multiple of 64 and 48, to multiples of whose parts networks pad their input.
 FURTHER = 192
@@ -60,7 +61,7 @@ def gathering_nodes(net: nn.Module, graph: Graph, device: torch.device) -> froze
 
 def _traced_alike(net: nn.Module, graph: Graph, height: int, width: int, device: torch.device) -> Graph:
     """Export the network for another size of images; raise InputError if other operators are found."""
-    other = export_graph(net, height, width, device)
+    other = on_feature_maps(export_graph(net, height, width, device))
     if [node.name for node in other.nodes] != [node.name for node in graph.nodes]:
         raise InputError(
             f"paths: what {type(net).__name__} gathers over the image cannot be told, for its operators depend on the "

@@ -20,6 +20,7 @@ from CEM_Demo.inference.baseline import rows_in_strip, run_in_strips, run_whole
 from CEM_Demo.inference.checks import to_unit_range
 from CEM_Demo.inference.graph import Graph, export_graph
 from CEM_Demo.inference.network_memory import Halving, forward_bytes, is_out_of_memory, no_memory
+from CEM_Demo.inference.rearranged import on_feature_maps
 from CEM_Demo.inference.roi_graph import (
     RoiGraph,
     Survey,
@@ -65,7 +66,7 @@ class IncrementalInference:
         self.image = to_unit_range(torch.from_numpy(degraded).to(device)).permute(2, 0, 1)[None]
         self.grid = Grid(degraded.shape[0], degraded.shape[1], block, 1)
         self.device = device
-        graph = export_graph(net.to(device).eval(), self.grid.height, self.grid.width, device)
+        graph = on_feature_maps(export_graph(net.to(device).eval(), self.grid.height, self.grid.width, device))
         self._net = net
         self._look_at(graph_from_roi(graph, _box(roi)))
 

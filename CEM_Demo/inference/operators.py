@@ -27,10 +27,14 @@ RESIZING = (
     *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
 )
 
+# An operator on values that lie otherwise than in feature maps, see :mod:`.rearranged`.
+REARRANGED = "rearranged"
+
 RULES: dict[str, Callable[[Node, list[Node]], Rule | None]] = {
     **dict.fromkeys(POINTWISE, rules.pointwise),
     **dict.fromkeys((*ALONG_DIMENSIONS, "glu", "narrow"), rules.along_channels),
     "do": rules.replaceable,
+    REARRANGED: rules.pixelwise,
     "repeat": rules.repeated_channels,
     **dict.fromkeys(("conv2d", "convolution"), sliding.convolution),
     "conv_transpose2d": sliding.transposed_convolution,

@@ -103,6 +103,19 @@ def pointwise(node: Node, inputs: list[Node]) -> Rule | None:
     return Rule(changes, needs, prepare, is_local=is_unary and not spread[0].any())
 
 
+def pixelwise(node: Node, inputs: list[Node]) -> Rule:
+    """Make the rule of operators that read the same pixels of feature maps, and all of their weights."""
+    constants = [source.constant for source in inputs]
+    return Rule(
+        lambda position, window: window,
+        lambda position, window: window if constants[position] is None else None,
+        lambda output, boxes: caller(node),
+        # Of all that are constant, the matrices alone are multiplied with.
+        multiply_adds=sum(float(one.numel()) for one in constants if one is not None and one.ndim == 2),
+        is_local=constants.count(None) == 1,
+    )
+
+
 def replaceable(node: Node, inputs: list[Node]) -> Rule | None:
     """Make the rule of a node whose channels interventions replace; what it passes on otherwise is kept for that."""
     rule = pointwise(node, inputs)
