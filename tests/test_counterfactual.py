@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from PIL import Image
 from torch import Tensor, nn
 
 from CEM_Demo.config.schema import Config
@@ -35,11 +36,13 @@ from CEM_Demo.ModelZoo import registry
 from CEM_Demo.results.paths import result_paths, table_path
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
-from conftest import ROI_OF_TESTS, Tiny, make_config
+from CEM_Demo.tasks import Degradation, make_scene
+from conftest import ROI_OF_TESTS, Tiny, make_config, photograph
 from killing import assert_whole, killed_at, results
 from test_crash_safety import folder_in_memory
 from test_faithfulness import BLOCK, DRAWS, SIDE, TARGET, footprints, make_joint, tiny_joint
 from test_group_lasso import least_repair
+from test_paired_images import DEGRADE, blurred
 
 Sets = Sequence[np.ndarray]
 
@@ -260,6 +263,53 @@ def test_a_counterfactual_is_found_written_and_replayed(
         find_counterfactuals(config)
         find_counterfactuals(config, replay=True)
     assert "again" in caplog.text
+
+
+@pytest.mark.parametrize(("task", "change"), [("DN", 0.3), ("DR", -0.3), ("PAIR", -0.3)])
+def test_where_the_map_shows_no_block_the_answer_says_so_and_the_input_stays(
+    tmp_path: Path, settings: dict[str, Any], task: str, change: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "CEM_Demo")
+    changes: dict[str, Any] = {**CHANGES, "task": task, "tol": 50.0, "change_db": change}
+    if task == "PAIR":
+        (tmp_path / "inputs").mkdir()
+        Image.fromarray(blurred(photograph(32, 40))).save(tmp_path / "inputs" / "photo_1.png")
+        (tmp_path / "degrade.py").write_text(DEGRADE)
+        changes |= {"input_path": str(tmp_path / "inputs"), "degradation": f"{tmp_path / 'degrade.py'}:darken"}
+    config = make_config(tmp_path, settings, **changes)
+    compute_effects(prepare(config))
+    find_counterfactuals(config)
+    find_counterfactuals(config, replay=True)
+    paths = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)
+    assert f"{change:+g} dB is not reached; no block outside the ROI changes it in that direction" in caplog.text
+    np.testing.assert_array_equal(read_image(paths.counterfactual_input), read_image(paths.degraded))
+    with table_path(config, "Counterfactual", ".csv").open() as file:
+        (line,) = csv.DictReader(file)
+    assert (line["reached"], line["blocks"], line["of"]) == ("no", "0", "0")
+
+
+class Pointwise(nn.Module):
+    """Nothing outside the ROI can change it."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return 0.9 * image
+
+
+@pytest.mark.parametrize("edit", ["natural", "witness", "clean", "continuous"])
+def test_a_network_that_sees_no_neighbors_has_no_counterfactual(edit: str) -> None:
+    scene = make_scene(Degradation("DN"), photograph(SIDE, SIDE), "a.png")
+    joint = make_joint(Pointwise(), scene.degraded, scene.ground_truth, kind="incremental")
+    assert not len(joint.candidates)
+    if edit == "continuous":
+        assert not len(find_perturbation(joint, Goal(-0.1, 8), 8).blocks)
+        return
+    numbers = [0] if edit == "clean" else range(DRAWS)
+    made = same_draw_everywhere(joint, numbers)
+    if edit == "witness":
+        made = best_draw_of_each_block(joint, joint.candidates, numbers, 1)
+    found = search(made.mean_changes, joint.candidates, Goal(-0.1, 8))
+    assert not len(found.blocks) and not found.is_met
+    np.testing.assert_array_equal(made.input_with(found.blocks), scene.degraded)
 
 
 def test_only_the_mean_over_patches_speaks_of_places(finished: Callable[..., Any]) -> None:

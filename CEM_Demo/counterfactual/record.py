@@ -107,7 +107,7 @@ class Counterfactual(BaseModel):
         """What was found, for a log, a table or a report."""
         count = len(self.blocks)
         if not count:
-            return f"no block outside the ROI changes it by {self.asked:+g} dB or part of it"
+            return f"{self.asked:+g} dB is not reached; no block outside the ROI changes it in that direction"
         blocks = "1 block" if count == 1 else f"{count} blocks"
         kind = "one image, in which " if self.quantifier == "witness" and self.edit == "natural" else ""
         change = self.fresh if self.fresh and self.quantifier == "mean" else f"{self.change:+.2f}"
