@@ -98,6 +98,39 @@ def test_a_pair_is_found_that_is_nothing_alone() -> None:
     assert sorted(found.blocks) == [4, 5]
 
 
+def weak_pair(sets: Sets) -> np.ndarray:
+    """Four blocks that do something alone, and two that do nearly nothing but reach far together."""
+    shares = np.array([0.07, 0.06, 0.05, 0.05, 0.01, 0.01])
+    sums = [shares[blocks].sum() + 0.5 * ({4, 5} <= set(blocks.tolist())) for blocks in sets]
+    return -10 * np.log10(1 + np.array(sums))
+
+
+@pytest.mark.parametrize("most_blocks", [64, 2])
+def test_a_pair_is_found_where_the_greedy_search_takes_more_blocks_or_may_not(most_blocks: int) -> None:
+    found = search(weak_pair, np.arange(6), Goal(-10 * np.log10(1.2), most_blocks))
+    assert found.is_met and sorted(found.blocks) == [4, 5]
+
+
+def test_the_farthest_pair_is_given_where_no_set_reaches_the_goal_and_a_pair_only_where_two_may_be_edited() -> None:
+    far = search(weak_pair, np.arange(6), Goal(-20.0, 2))
+    assert not far.is_met and sorted(far.blocks) == [4, 5]
+    assert search(weak_pair, np.arange(6), Goal(-20.0, 1)).blocks.tolist() == [0]
+    assert search(weak_pair, np.arange(1), Goal(-20.0, 2)).blocks.tolist() == [0]
+
+
+def test_pairs_take_at_most_190_sets() -> None:
+    measured: list[int] = []
+    shares = np.linspace(0.01, 0.02, 30)
+
+    def counting(sets: Sets) -> np.ndarray:
+        measured.extend(map(len, sets))
+        return additive(shares)(sets)
+
+    assert len(search(counting, np.arange(30), Goal(-0.5, 64)).blocks) > 2
+    # The few others are of the second step, and of what three blocks are without one.
+    assert 190 <= measured.count(2) < 200
+
+
 def test_what_cannot_be_reached_is_said_with_the_farthest_there_is() -> None:
     measure = additive(np.array([0.1, 0.2, -0.1]))
     found = search(measure, np.arange(3), Goal(-6.0, 3))
