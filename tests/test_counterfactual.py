@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from CEM_Demo.config.schema import Config
 from CEM_Demo.counterfactual import command, other_networks
 from CEM_Demo.counterfactual.adversarial import change_of, find_perturbation
-from CEM_Demo.counterfactual.answer import Answer, Question, answer
+from CEM_Demo.counterfactual.answer import Answer, Question, answer, block_numbers
 from CEM_Demo.counterfactual.command import find_counterfactuals
 from CEM_Demo.counterfactual.edits import best_draw_of_each_block, same_draw_everywhere
 from CEM_Demo.counterfactual.record import Counterfactual, OtherNetwork, read_record
@@ -29,10 +29,13 @@ from CEM_Demo.counterfactual.search import Goal, search
 from CEM_Demo.device import cpu_threads
 from CEM_Demo.errors import InputError
 from CEM_Demo.faithfulness.experiment import JointExperiment
+from CEM_Demo.faithfulness.finished import finished_maps
 from CEM_Demo.images import read_image
 from CEM_Demo.inference.gradient import cone_error_gradient, error_gradient
+from CEM_Demo.method.classes import BlockClass
 from CEM_Demo.method.edited_blocks import BlocksOfImage
 from CEM_Demo.ModelZoo import registry
+from CEM_Demo.report.panels import Map
 from CEM_Demo.results.paths import result_paths, table_path
 from CEM_Demo.run.conductor import compute_effects
 from CEM_Demo.run.preparation import prepare
@@ -343,6 +346,30 @@ def test_a_network_that_sees_no_neighbors_has_no_counterfactual(edit: str) -> No
     found = search(made.mean_changes, joint.candidates, Goal(-0.1, 8))
     assert not len(found.blocks) and not found.is_met
     np.testing.assert_array_equal(made.input_with(found.blocks), scene.degraded)
+
+
+def test_blocks_that_the_map_certifies_come_first_and_others_only_where_these_are_not_enough(
+    finished: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (found,) = finished_maps(prepare(finished()))
+    codes = np.full(found.panel.map.codes.shape, BlockClass.UNDECIDED, np.int8)
+    monkeypatch.setattr(Map, "codes", codes)
+    joint = Question(found).joint_experiment(found.model.load())
+    (shown,) = Question(found).pools(joint)
+    effects = found.panel.map.values.reshape(-1)[shown]
+    assert (effects > 0).all() and (np.diff(effects) <= 0).all()
+
+    weak = shown[-3:]
+    codes.reshape(-1)[weak] = BlockClass.HELPS
+    assert [pool.tolist() for pool in Question(found).pools(joint)] == [weak.tolist(), shown.tolist()]
+    reached = same_draw_everywhere(joint, range(CHANGES["test_num"])).mean_changes([weak])[0]
+    for change, is_enough in ((0.9 * reached, True), (4 * reached, False)):
+        (found,) = finished_maps(prepare(finished(change_db=float(change))))
+        result = answer(Question(found), joint).result
+        taken = set(block_numbers(joint, result.blocks))
+        assert (taken <= set(weak)) == is_enough
+        assert result.certified == len(taken & set(weak))
+        assert result.candidates == (3 if is_enough else len(shown))
 
 
 def test_only_the_mean_over_patches_speaks_of_places(finished: Callable[..., Any]) -> None:

@@ -20,6 +20,7 @@ from CEM_Demo.faithfulness.curves import Interval, interval_of
 from CEM_Demo.faithfulness.experiment import JointExperiment
 from CEM_Demo.faithfulness.finished import FinishedMap
 from CEM_Demo.images import UInt8Image
+from CEM_Demo.method.classes import BlockClass
 from CEM_Demo.method.edited_blocks import BlocksOfImage
 from CEM_Demo.method.naturalness import naturalness
 
@@ -54,12 +55,28 @@ class Question:
         self.found.check_origin(joint.origin)
         return joint
 
-    def candidates(self, joint: JointExperiment) -> NDArray[np.int64]:
-        """The blocks to choose from; on average, only those that the map shows to have an effect of the right sign."""
-        if self.config.edit == "natural" and self.config.quantifier == "mean":
-            effects = self.found.panel.map.values.reshape(-1)[joint.candidates]
-            return joint.candidates[effects * self.config.change_db < 0]
-        return joint.candidates
+    @property
+    def is_of_places(self) -> bool:
+        """Whether it asks for a mean over patches, which speaks of places, and not for one edited image."""
+        return self.config.edit == "natural" and self.config.quantifier == "mean"
+
+    def is_certified(self, blocks: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the map is certain of the sign of each of N blocks."""
+        return np.isin(self.found.panel.map.codes.reshape(-1)[blocks], (BlockClass.HELPS, BlockClass.HURTS))
+
+    def pools(self, joint: JointExperiment) -> list[NDArray[np.int64]]:
+        """Give the blocks to choose from; those of the second pool only count if the first does not reach the goal.
+
+        On average over patches, these are the blocks that the map shows with an effect of the right sign, the largest
+        first: those that it certifies, then all of them.
+        """
+        if not self.is_of_places:
+            return [joint.candidates]
+        effects = self.found.panel.map.values.reshape(-1)[joint.candidates]
+        order = np.argsort(-np.abs(effects), kind="stable")
+        shown = joint.candidates[order][effects[order] * self.config.change_db < 0]
+        certified = shown[self.is_certified(shown)]
+        return [certified, shown] if 0 < len(certified) < len(shown) else [shown]
 
     def edit(self, joint: JointExperiment) -> Edit:
         """What the edited blocks hold while they are chosen."""
@@ -83,8 +100,11 @@ def answer(question: Question, joint: JointExperiment) -> Answer:
     """Search for the few blocks outside the ROI whose edit changes it as the config asks."""
     if question.config.edit == "continuous":
         return _answer_continuously(question, joint)
-    edit, candidates = question.edit(joint), question.candidates(joint)
-    found = search(edit.mean_changes, candidates, question.goal)
+    edit = question.edit(joint)
+    for pool in question.pools(joint):
+        found = search(edit.mean_changes, pool, question.goal)
+        if found.is_met:
+            break
     fresh = robustness = None
     if question.config.edit == "natural" and len(found.blocks):
         changes = fresh_changes(question, joint, found.blocks)
@@ -101,7 +121,7 @@ def answer(question: Question, joint: JointExperiment) -> Answer:
     ]
     change = float(found.changes[-1]) if blocks else 0.0
     edited = edit.input_with(found.blocks)
-    result = _describe(question, joint, blocks, change, edited, len(candidates), fresh, robustness)
+    result = _describe(question, joint, blocks, change, edited, len(pool), fresh, robustness)
     return Answer(result, edited)
 
 
@@ -160,6 +180,7 @@ def _describe(
         corners = np.array([(block.row, block.column) for block in blocks]) * grid.block
         far = naturalness(joint.experiment.scene.degraded, BlocksOfImage(edited, grid.block).at(corners))
         error, seam = far.error, far.seam if np.isfinite(far.seam) else None
+    certified = int(question.is_certified(block_numbers(joint, blocks)).sum()) if question.is_of_places else None
     return Counterfactual(
         asked=question.config.change_db,
         edit=question.config.edit,
@@ -167,6 +188,7 @@ def _describe(
         origin=joint.origin,
         candidates=candidates,
         blocks=blocks,
+        certified=certified,
         is_met=question.goal.is_met(change),
         change=change,
         fresh=fresh,

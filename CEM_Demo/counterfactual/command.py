@@ -128,6 +128,7 @@ def row(result: Counterfactual) -> dict[str, str]:
         "reached": "yes" if result.is_met else "no",
         "blocks": str(len(result.blocks)),
         "of": str(result.candidates),
+        "certified": NONE if result.certified is None else str(result.certified),
         "area": f"{result.area:.1%}",
         "change (dB)": f"{result.change:+.2f}",
         "fresh draws (dB)": NONE if result.fresh is None else str(result.fresh),

@@ -72,6 +72,7 @@ class Counterfactual(BaseModel):
         origin: PSNR (dB) of the untouched ROI.
         candidates: how many blocks there were to choose from.
         blocks: the edited ones, in the order in which they were taken.
+        certified: how many of them the map certifies to have an effect; None where they were not chosen by the map.
         is_met: whether the edit reaches what was asked, by the draws that chose it.
         change: dB, by the draws that chose the blocks.
         fresh: dB, by as many draws that chose nothing; None where there are no draws.
@@ -92,6 +93,7 @@ class Counterfactual(BaseModel):
     origin: float
     candidates: int
     blocks: list[EditedBlock]
+    certified: int | None = None
     is_met: bool
     change: float
     fresh: Interval | None = None
@@ -136,7 +138,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     provenance: dict[str, Any]
     result: Counterfactual
     seconds: float
