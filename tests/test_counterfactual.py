@@ -294,6 +294,7 @@ def test_a_counterfactual_is_found_written_and_replayed(
     with table_path(config, "Counterfactual", ".csv").open() as file:
         (line,) = csv.DictReader(file)
     assert line["blocks"] == str(len(blocks)) and line["reached"] == ("yes" if record.result.is_met else "no")
+    assert (line["after each block, and by it (dB)"] == "-") == (config.edit == "continuous")
     with monkeypatch.context() as patch:
         patch.setattr(command, "answer", lambda *_: pytest.fail("searched again"))
         find_counterfactuals(config)
@@ -370,6 +371,21 @@ def test_blocks_that_the_map_certifies_come_first_and_others_only_where_these_ar
         assert (taken <= set(weak)) == is_enough
         assert result.certified == len(taken & set(weak))
         assert result.candidates == (3 if is_enough else len(shown))
+
+
+def test_the_blocks_are_listed_in_order_with_the_change_after_each_and_by_it(finished: Callable[..., Any]) -> None:
+    config = finished(change_db=-0.02)
+    find_counterfactuals(config)
+    record = read_record(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
+    assert record is not None
+    blocks = record.result.blocks
+    with table_path(config, "Counterfactual", ".csv").open() as file:
+        (line,) = csv.DictReader(file)
+    after, by = np.array([(block.change, block.marginal) for block in blocks], float).T
+    assert len(blocks) > 1 and after[-1] == record.result.change
+    np.testing.assert_allclose(np.cumsum(by), after)
+    steps = ", ".join(f"{one:+.2f} ({other:+.2f})" for one, other in zip(after, by, strict=True))
+    assert line["after each block, and by it (dB)"] == steps
 
 
 def test_only_the_mean_over_patches_speaks_of_places(finished: Callable[..., Any]) -> None:

@@ -115,9 +115,10 @@ def answer(question: Question, joint: JointExperiment) -> Answer:
             row=int(block // joint.experiment.grid.shape[1]),
             column=int(block % joint.experiment.grid.shape[1]),
             change=float(change),
+            marginal=float(marginal),
             draw=int(edit.draws[0, block]) if witness else None,
         )
-        for block, change in zip(found.blocks, found.changes, strict=True)
+        for block, change, marginal in zip(found.blocks, found.changes, np.diff(found.changes, prepend=0), strict=True)
     ]
     change = float(found.changes[-1]) if blocks else 0.0
     edited = edit.input_with(found.blocks)

@@ -120,6 +120,7 @@ def _replay(question: Question, record: Record | None, net: nn.Module) -> Record
 def row(result: Counterfactual) -> dict[str, str]:
     """The cells of one map by their headers."""
     places = ", ".join(f"({block.row}, {block.column})" for block in result.blocks)
+    steps = [f"{block.change:+.2f} ({block.marginal:+.2f})" for block in result.blocks if block.change is not None]
     others = result.others
     return {
         "origin (dB)": f"{result.origin:.2f}",
@@ -139,4 +140,5 @@ def row(result: Counterfactual) -> dict[str, str]:
         "sum of norms (levels)": NONE if result.norm is None else f"{result.norm:.1f}",
         "seam": NONE if result.seam is None else f"{result.seam:.1f}",
         "rows and columns": places or NONE,
+        "after each block, and by it (dB)": ", ".join(steps) or NONE,
     }

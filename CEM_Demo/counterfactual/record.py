@@ -23,7 +23,9 @@ class EditedBlock(BaseModel):
 
     Attributes:
         row, column: of the block.
-        change: dB, what the blocks up to this one change together; None where they were not edited one by one.
+        change: dB, what the blocks up to this one change together, by the draws that chose them; None where they were
+            not edited one by one.
+        marginal: dB, what this one adds to the change of those before it; None where they were not.
         draw: number of the draw that stands there; None where the mean over draws counts, or where there are none.
         norm: root of the sum of squares of what an adversary adds to its values, in levels of 255; None of others.
     """
@@ -33,6 +35,7 @@ class EditedBlock(BaseModel):
     row: int
     column: int
     change: float | None = None
+    marginal: float | None = None
     draw: int | None = None
     norm: float | None = None
 
