@@ -388,6 +388,21 @@ def test_the_blocks_are_listed_in_order_with_the_change_after_each_and_by_it(fin
     assert line["after each block, and by it (dB)"] == steps
 
 
+def test_a_mean_is_reached_where_draws_that_chose_nothing_reach_it(finished: Callable[..., Any]) -> None:
+    (found,) = finished_maps(prepare(finished()))
+    joint = Question(found).joint_experiment(found.model.load())
+    verdicts = []
+    for change in (0.005, -0.015, 0.015):
+        question = Question(replace(found, run=replace(found.run, config=finished(change_db=change))))
+        result = answer(question, joint).result
+        assert result.fresh is not None and result.is_met == question.goal.is_met(result.fresh.mean)
+        both = f": {result.fresh} dB over fresh draws; the draws that chose them gave {result.change:+.2f} dB"
+        assert result.sentence.endswith(both)
+        assert result.is_met != result.sentence.startswith(f"{change:+g} dB is not reached; the search ends with ")
+        verdicts.append((question.goal.is_met(result.change), result.is_met))
+    assert verdicts == [(True, True), (True, False), (False, True)]
+
+
 def test_only_the_mean_over_patches_speaks_of_places(finished: Callable[..., Any]) -> None:
     config = finished(quantifier="witness", change_db=-0.04)
     find_counterfactuals(config)
@@ -483,10 +498,12 @@ def test_the_same_edit_is_measured_on_the_other_networks_of_the_run(
     of_three: Callable[..., Config], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "CEM_Demo")
-    config = of_three()
+    config = of_three(change_db=-0.015)
     find_counterfactuals(config)
     result, others = others_of(config, "Tiny")
     assert list(others) == ["Tiny@Base", "Another"]
+    assert config.change_db < others["Tiny@Base"].change and result.change <= config.change_db
+    assert result.is_met is others["Tiny@Base"].is_met is False
     assert others["Tiny@Base"].fresh == result.fresh and others["Tiny@Base"].origin == result.origin
     for other in others.values():
         assert other.fresh and other.change == other.fresh.mean

@@ -60,6 +60,17 @@ class Question:
         """Whether it asks for a mean over patches, which speaks of places, and not for one edited image."""
         return self.config.edit == "natural" and self.config.quantifier == "mean"
 
+    def is_reached(self, change: float, fresh: Interval | None) -> bool:
+        """Whether an edit reaches what is asked, on any network: a mean by fresh draws, one image by what it changes.
+
+        The draws that chose the blocks flatter them, since among many the luckiest were taken; so they do not count.
+
+        Args:
+            change: dB, of the edit that was found.
+            fresh: dB, over draws that chose nothing; None where nothing was edited, or where there are no draws.
+        """
+        return self.goal.is_met(fresh.mean if fresh and self.is_of_places else change)
+
     def is_certified(self, blocks: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether the map is certain of the sign of each of N blocks."""
         return np.isin(self.found.panel.map.codes.reshape(-1)[blocks], (BlockClass.HELPS, BlockClass.HURTS))
@@ -190,7 +201,7 @@ def _describe(
         candidates=candidates,
         blocks=blocks,
         certified=certified,
-        is_met=question.goal.is_met(change),
+        is_met=question.is_reached(change, fresh),
         change=change,
         fresh=fresh,
         robustness=robustness,

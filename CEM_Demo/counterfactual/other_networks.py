@@ -84,7 +84,7 @@ def _measure(
         joint: makes edits on the other network.
     """
     fresh = None
-    if question.config.edit == "natural" and question.config.quantifier == "mean":
+    if question.is_of_places:
         fresh = interval_of(fresh_changes(question, joint, block_numbers(joint, record.result.blocks)))
         change = fresh.mean
     else:
@@ -95,5 +95,5 @@ def _measure(
         origin=joint.origin,
         change=change,
         fresh=fresh,
-        is_met=question.goal.is_met(change),
+        is_met=question.is_reached(change, fresh),
     )

@@ -76,8 +76,8 @@ class Counterfactual(BaseModel):
         candidates: how many blocks there were to choose from.
         blocks: the edited ones, in the order in which they were taken.
         certified: how many of them the map certifies to have an effect; None where they were not chosen by the map.
-        is_met: whether the edit reaches what was asked, by the draws that chose it.
-        change: dB, by the draws that chose the blocks.
+        is_met: whether the edit reaches what was asked: a mean by the fresh draws, a single image by its change.
+        change: dB, of a single image, or the mean over the draws that chose the blocks.
         fresh: dB, by as many draws that chose nothing; None where there are no draws.
         robustness: the share of the fresh draws that reach what was asked; None where there are none.
         area: the share of the image's blocks that is edited.
@@ -115,18 +115,12 @@ class Counterfactual(BaseModel):
             return f"{self.asked:+g} dB is not reached; no block outside the ROI changes it in that direction"
         blocks = "1 block" if count == 1 else f"{count} blocks"
         kind = "one image, in which " if self.quantifier == "witness" and self.edit == "natural" else ""
-        change = self.fresh if self.fresh and self.quantifier == "mean" else f"{self.change:+.2f}"
-        verdict = "" if self.is_met else f"{self.asked:+g} dB is not reached; the farthest is "
-        doubt = f"; the draws that chose them gave {self.change:+.2f}" if self.is_met and not self._holds else ""
         by = "" if self.norm is None else f" by {self.norm:.0f} levels (sum of norms)"
-        return f"{verdict}{kind}{blocks} outside the ROI, {EDITS[self.edit]}{by}: {change} dB{doubt}"
-
-    @property
-    def _holds(self) -> bool:
-        """Whether fresh draws, where they count, reach on average what was asked."""
-        if self.fresh is None or self.quantifier == "witness":
-            return True
-        return abs(self.fresh.mean) >= abs(self.asked) and self.fresh.mean * self.asked > 0
+        change = f"{self.change:+.2f} dB"
+        if self.fresh is not None and self.quantifier == "mean":
+            change = f"{self.fresh} dB over fresh draws; the draws that chose them gave {change}"
+        verdict = "" if self.is_met else f"{self.asked:+g} dB is not reached; the search ends with "
+        return f"{verdict}{kind}{blocks} outside the ROI, {EDITS[self.edit]}{by}: {change}"
 
 
 class Record(BaseModel):
