@@ -24,6 +24,7 @@ from CEM_Demo.counterfactual.adversarial import change_of, find_perturbation
 from CEM_Demo.counterfactual.answer import Answer, Question, answer, block_numbers
 from CEM_Demo.counterfactual.command import find_counterfactuals
 from CEM_Demo.counterfactual.edits import best_draw_of_each_block, same_draw_everywhere
+from CEM_Demo.counterfactual.files import AnswerFiles, answers_in, name_of
 from CEM_Demo.counterfactual.record import Counterfactual, OtherNetwork, read_record
 from CEM_Demo.counterfactual.search import Goal, search
 from CEM_Demo.device import cpu_threads
@@ -252,6 +253,17 @@ def test_the_gradient_of_the_cone_is_that_of_the_whole_image() -> None:
     assert cone_error_gradient(dense, moved, scene.ground_truth, roi, device) is None
 
 
+def files_of(config: Config, model: str = "Tiny") -> AnswerFiles:
+    return AnswerFiles(result_paths(config, model, "photo_1.png", ROI_OF_TESTS).pair_folder, name_of(config))
+
+
+def changed_blocks(config: Config, files: AnswerFiles) -> set[tuple[int, int]]:
+    """The rows and columns of the blocks in which the edited input is not the degraded one."""
+    degraded = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS).degraded
+    changed = (read_image(files.edited_input) != read_image(degraded)).any(axis=2)
+    return {(int(row) // 8, int(column) // 8) for row, column in np.argwhere(changed)}
+
+
 CHANGES = {"load_previous": 1, "test_num": 3, "tol": 0.0, "coarse_num": 2, "fine_num": 4, "change_db": -0.005}
 
 
@@ -283,14 +295,13 @@ def test_a_counterfactual_is_found_written_and_replayed(
     caplog.set_level("INFO", "CEM_Demo")
     config = finished(**asked)
     find_counterfactuals(config)
-    paths = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)
-    record = read_record(paths)
+    files = files_of(config)
+    record = read_record(files)
     assert record is not None and record.result.sentence in caplog.text
     assert record.result.is_met == (asked.get("change_db") != -60)
-    assert paths.counterfactual_figure.read_bytes().startswith(b"\x89PNG")
-    changed = (read_image(paths.counterfactual_input) != read_image(paths.degraded)).any(axis=2)
+    assert files.figure.read_bytes().startswith(b"\x89PNG")
     blocks = {(block.row, block.column) for block in record.result.blocks}
-    assert {(row // 8, column // 8) for row, column in np.argwhere(changed)} == blocks
+    assert changed_blocks(config, files) == blocks
     with table_path(config, "Counterfactual", ".csv").open() as file:
         (line,) = csv.DictReader(file)
     assert line["blocks"] == str(len(blocks)) and line["reached"] == ("yes" if record.result.is_met else "no")
@@ -317,9 +328,8 @@ def test_where_the_map_shows_no_block_the_answer_says_so_and_the_input_stays(
     compute_effects(prepare(config))
     find_counterfactuals(config)
     find_counterfactuals(config, replay=True)
-    paths = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)
     assert f"{change:+g} dB is not reached; no block outside the ROI changes it in that direction" in caplog.text
-    np.testing.assert_array_equal(read_image(paths.counterfactual_input), read_image(paths.degraded))
+    assert not changed_blocks(config, files_of(config))
     with table_path(config, "Counterfactual", ".csv").open() as file:
         (line,) = csv.DictReader(file)
     assert (line["reached"], line["blocks"], line["of"]) == ("no", "0", "0")
@@ -376,7 +386,7 @@ def test_blocks_that_the_map_certifies_come_first_and_others_only_where_these_ar
 def test_the_blocks_are_listed_in_order_with_the_change_after_each_and_by_it(finished: Callable[..., Any]) -> None:
     config = finished(change_db=-0.02)
     find_counterfactuals(config)
-    record = read_record(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
+    record = read_record(files_of(config))
     assert record is not None
     blocks = record.result.blocks
     with table_path(config, "Counterfactual", ".csv").open() as file:
@@ -406,9 +416,48 @@ def test_a_mean_is_reached_where_draws_that_chose_nothing_reach_it(finished: Cal
 def test_only_the_mean_over_patches_speaks_of_places(finished: Callable[..., Any]) -> None:
     config = finished(quantifier="witness", change_db=-0.04)
     find_counterfactuals(config)
-    record = read_record(result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS))
+    record = read_record(files_of(config))
     assert record is not None and record.result.sentence.startswith("one image, in which")
     assert record.result.robustness is not None and record.result.robustness <= 1
+
+
+def test_the_answers_to_several_questions_stay_side_by_side(
+    finished: Callable[..., Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "CEM_Demo")
+    asked = [{}, {"change_db": 0.005}, {"change_db": 0.005, "max_blocks": 1}]
+    configs = [finished(**changes) for changes in asked]
+    find_counterfactuals(configs[0])
+    folder = files_of(configs[0]).folder
+    first = results(folder)
+    for config in configs[1:]:
+        find_counterfactuals(config)
+    assert first.items() <= results(folder).items()
+    names = [f"natural-mean_{some}_draws3" for some in ("+0.005dB_max1", "+0.005dB_max64", "-0.005dB_max64")]
+    assert [files.question for files in answers_in(folder)] == names
+    leave_answer_from_elsewhere(finished(change_db=0.5), configs[0])
+    for config in configs:
+        find_counterfactuals(config, replay=True)
+    with table_path(configs[0], "Counterfactual", ".csv").open() as file:
+        lines = list(csv.DictReader(file))
+    # That from elsewhere is none of this map.
+    assert [line["question"] for line in lines] == names
+    assert caplog.text.count("dB again") == len(configs)
+
+
+@pytest.mark.parametrize(
+    ("question", "name"),
+    [
+        ({"change_db": -1}, "natural-mean_-1dB_max64_draws3"),
+        ({"quantifier": "witness", "change_db": 1e-7}, "natural-witness_+1e-07dB_max64_draws3"),
+        ({"edit": "clean", "max_blocks": 3, "test_num": 5}, "clean_-0.005dB_max3"),
+        ({"edit": "continuous", "epsilon": 4, "test_num": 5}, "continuous_-0.005dB_max64_levels4"),
+    ],
+)
+def test_the_name_of_a_question_says_what_decides_its_answer(
+    tmp_path: Path, settings: dict[str, Any], question: dict[str, Any], name: str
+) -> None:
+    assert name_of(make_config(tmp_path, settings, **{**CHANGES, **question})) == name
 
 
 def test_a_replay_needs_a_record_and_the_same_number(finished: Callable[..., Any]) -> None:
@@ -416,11 +465,10 @@ def test_a_replay_needs_a_record_and_the_same_number(finished: Callable[..., Any
     with pytest.raises(InputError, match="run the command without --replay first"):
         find_counterfactuals(config, replay=True)
     find_counterfactuals(config)
-    paths = result_paths(config, "Tiny", "photo_1.png", ROI_OF_TESTS)
-    record = read_record(paths)
+    record = read_record(files_of(config))
     assert record is not None
     forged = record.model_copy(update={"result": record.result.model_copy(update={"change": -1.0})})
-    paths.counterfactual.write_bytes(forged.to_bytes())
+    files_of(config).record.write_bytes(forged.to_bytes())
     with pytest.raises(InputError, match="the same edit gives"):
         find_counterfactuals(config, replay=True)
 
@@ -478,7 +526,7 @@ def of_three(tmp_path: Path, settings: dict[str, Any]) -> Callable[..., Config]:
 
 
 def others_of(config: Config, model: str) -> tuple[Counterfactual, dict[str, OtherNetwork]]:
-    record = read_record(result_paths(config, model, "photo_1.png", ROI_OF_TESTS))
+    record = read_record(files_of(config, model))
     assert record is not None
     return record.result, {other.model: other for other in record.result.others}
 
@@ -518,7 +566,8 @@ def test_the_same_edit_is_measured_on_the_other_networks_of_the_run(
     find_counterfactuals(witness)
     _, others = others_of(witness, "Tiny")
     paths = result_paths(witness, "Tiny", "photo_1.png", ROI_OF_TESTS)
-    before, after = (restored_whole(path, witness) for path in (paths.degraded, paths.counterfactual_input))
+    edited = files_of(witness).edited_input
+    before, after = (restored_whole(path, witness) for path in (paths.degraded, edited))
     assert others["Another"].fresh is None and abs(after - before) > 0.002
     assert others["Another"].change == pytest.approx(after - before, abs=0.002)
 
@@ -553,17 +602,28 @@ def output() -> Iterator[Path]:
         yield from folder_in_memory()
 
 
+ELSEWHERE = {"device": "of another computer"}
+
+
+def leave_answer_from_elsewhere(config: Config, other: Config) -> None:
+    """Put the answer to another question in the place of a config's, as if it had been found on another device."""
+    record = read_record(files_of(other))
+    assert record is not None
+    there, here = files_of(config), files_of(other)
+    there.record.write_bytes(record.model_copy(update={"provenance": ELSEWHERE}).to_bytes())
+    shutil.copy(here.edited_input, there.edited_input)
+    shutil.copy(here.figure, there.figure)
+
+
 def is_answered(config: Config, model: str) -> bool:
     """Whether a model's record answers the config; it must vouch for the pictures that lie beside it."""
-    paths = result_paths(config, model, "photo_1.png", ROI_OF_TESTS)
-    record = read_record(paths)
+    files = files_of(config, model)
+    record = read_record(files)
     if record is None:
         return False
-    changed = (read_image(paths.counterfactual_input) != read_image(paths.degraded)).any(axis=2)
-    blocks = {(block.row, block.column) for block in record.result.blocks}
-    assert {(row // 8, column // 8) for row, column in np.argwhere(changed)} == blocks
-    assert paths.counterfactual_figure.is_file()
-    return record.result.asked == config.change_db
+    assert changed_blocks(config, files) == {(block.row, block.column) for block in record.result.blocks}
+    assert files.figure.is_file()
+    return record.provenance != ELSEWHERE
 
 
 def test_a_search_killed_at_any_change_of_the_disk_ends_with_the_same_bytes(
@@ -577,6 +637,7 @@ def test_a_search_killed_at_any_change_of_the_disk_ends_with_the_same_bytes(
     monkeypatch.setattr(command, "answer", memory.answer)
     monkeypatch.setattr(command, "draw", small_figure)
     find_counterfactuals(old)
+    leave_answer_from_elsewhere(new, old)
     shutil.copytree(output, tmp_path / "before")
     find_counterfactuals(new)
     expected = results(output)
@@ -593,7 +654,7 @@ def test_a_search_killed_at_any_change_of_the_disk_ends_with_the_same_bytes(
         assert memory.asked == [f"{model} on photo_1.png" for model in left]
         assert results(output) == expected, number
     assert number > 80
-    result_paths(new, "Tiny", "photo_1.png", ROI_OF_TESTS).counterfactual_figure.unlink()
+    files_of(new).figure.unlink()
     memory.asked.clear()
     find_counterfactuals(new)
     assert memory.asked == ["Tiny on photo_1.png"] and results(output) == expected

@@ -14,6 +14,7 @@ from torch import nn
 from CEM_Demo.config.schema import Config
 from CEM_Demo.counterfactual.adversarial import change_of, find_perturbation
 from CEM_Demo.counterfactual.edits import Edit, best_draw_of_each_block, same_draw_everywhere
+from CEM_Demo.counterfactual.files import AnswerFiles, asked_of, name_of
 from CEM_Demo.counterfactual.record import Counterfactual, EditedBlock
 from CEM_Demo.counterfactual.search import Goal, search
 from CEM_Demo.faithfulness.curves import Interval, interval_of
@@ -44,8 +45,12 @@ class Question:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """All that decides the answer."""
-        keys = ("change_db", "edit", "quantifier", "max_blocks", "epsilon", "test_num")
-        return {**self.found.provenance, **{key: getattr(self.config, key) for key in keys}}
+        return {**self.found.provenance, **asked_of(self.config)}
+
+    @property
+    def files(self) -> AnswerFiles:
+        """Where its answer lies."""
+        return AnswerFiles(self.found.paths.pair_folder, name_of(self.config))
 
     def joint_experiment(self, net: nn.Module) -> JointExperiment:
         """Prepare edits of several blocks at once, with draws that choose and as many fresh ones."""

@@ -57,7 +57,7 @@ def measure_on_others(questions: Sequence[Question], records: Sequence[Record]) 
                     measured = _measure(question, record, model, weights[model], joint)
                     completed[number] = record.with_others([*record.result.others, measured], list(networks))
                     with sole_writer(question.found.paths.pair_folder):
-                        write_bytes(question.found.paths.counterfactual, completed[number].to_bytes())
+                        write_bytes(question.files.record, completed[number].to_bytes())
     return completed
 
 
@@ -88,7 +88,7 @@ def _measure(
         fresh = interval_of(fresh_changes(question, joint, block_numbers(joint, record.result.blocks)))
         change = fresh.mean
     else:
-        change = change_of(joint, read_image(question.found.paths.counterfactual_input))
+        change = change_of(joint, read_image(question.files.edited_input))
     return OtherNetwork(
         model=model,
         provenance=weights,

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from CEM_Demo.config.settings import EditKind, Quantifier
+from CEM_Demo.counterfactual.files import AnswerFiles
 from CEM_Demo.faithfulness.curves import Interval
-from CEM_Demo.results.paths import ResultPaths
 
 EDITS = {
     "natural": "replaced by natural patches",
@@ -151,9 +151,9 @@ class Record(BaseModel):
         return (self.model_dump_json(indent=1) + "\n").encode()
 
 
-def read_record(paths: ResultPaths) -> Record | None:
+def read_record(files: AnswerFiles) -> Record | None:
     """Read what was found earlier; None where there is nothing that can be read. It can always be computed anew."""
     try:
-        return Record.model_validate_json(paths.counterfactual.read_bytes())
+        return Record.model_validate_json(files.record.read_bytes())
     except (OSError, ValidationError):
         return None
