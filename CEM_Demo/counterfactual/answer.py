@@ -77,8 +77,9 @@ class Question:
         return self.goal.is_met(fresh.mean if fresh and self.is_of_places else change)
 
     def is_certified(self, blocks: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether the map is certain of the sign of each of N blocks."""
-        return np.isin(self.found.panel.map.codes.reshape(-1)[blocks], (BlockClass.HELPS, BlockClass.HURTS))
+        """Whether the map certifies each of N blocks to help, where the ROI is to lose, or to hurt, where to gain."""
+        wanted = BlockClass.HELPS if self.config.change_db < 0 else BlockClass.HURTS
+        return self.found.panel.map.codes.reshape(-1)[blocks] == wanted
 
     def pools(self, joint: JointExperiment) -> list[NDArray[np.int64]]:
         """Give the blocks to choose from; those of the second pool only count if the first does not reach the goal.

@@ -75,7 +75,8 @@ class Counterfactual(BaseModel):
         origin: PSNR (dB) of the untouched ROI.
         candidates: how many blocks there were to choose from.
         blocks: the edited ones, in the order in which they were taken.
-        certified: how many of them the map certifies to have an effect; None where they were not chosen by the map.
+        certified: how many of them the map certifies to help (of a break) or hurt (of a repair); None where all blocks
+            may be edited, whatever the map shows.
         is_met: whether the edit reaches what was asked: a mean by the fresh draws, a single image by its change.
         change: dB, of a single image, or the mean over the draws that chose the blocks.
         fresh: dB, by as many draws that chose nothing; None where there are no draws.
