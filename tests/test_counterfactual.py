@@ -406,7 +406,7 @@ def test_a_mean_is_reached_where_draws_that_chose_nothing_reach_it(finished: Cal
         question = Question(replace(found, run=replace(found.run, config=finished(change_db=change))))
         result = answer(question, joint).result
         assert result.fresh is not None and result.is_met == question.goal.is_met(result.fresh.mean)
-        both = f": {result.fresh} dB over fresh draws; the draws that chose them gave {result.change:+.2f} dB"
+        both = f": {result.fresh} dB over fresh draws; the choosing draws gave {result.change:+.2f} dB"
         assert result.sentence.endswith(both)
         assert result.is_met != result.sentence.startswith(f"{change:+g} dB is not reached; the search ends with ")
         verdicts.append((question.goal.is_met(result.change), result.is_met))

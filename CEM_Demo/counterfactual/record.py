@@ -119,7 +119,7 @@ class Counterfactual(BaseModel):
         by = "" if self.norm is None else f" by {self.norm:.0f} levels (sum of norms)"
         change = f"{self.change:+.2f} dB"
         if self.fresh is not None and self.quantifier == "mean":
-            change = f"{self.fresh} dB over fresh draws; the draws that chose them gave {change}"
+            change = f"{self.fresh} dB over fresh draws; the choosing draws gave {change}"
         verdict = "" if self.is_met else f"{self.asked:+g} dB is not reached; the search ends with "
         return f"{verdict}{kind}{blocks} outside the ROI, {EDITS[self.edit]}{by}: {change}"
 
