@@ -14,12 +14,14 @@ from torch import nn
 from CEM_Demo.config.schema import Config
 from CEM_Demo.counterfactual.adversarial import change_of, find_perturbation
 from CEM_Demo.counterfactual.edits import Edit, best_draw_of_each_block, same_draw_everywhere
+from CEM_Demo.counterfactual.files import AnswerFiles, asked_of, name_of
 from CEM_Demo.counterfactual.record import Counterfactual, EditedBlock
 from CEM_Demo.counterfactual.search import Goal, search
 from CEM_Demo.faithfulness.curves import Interval, interval_of
 from CEM_Demo.faithfulness.experiment import JointExperiment
 from CEM_Demo.faithfulness.finished import FinishedMap
 from CEM_Demo.images import UInt8Image
+from CEM_Demo.method.classes import BlockClass
 from CEM_Demo.method.edited_blocks import BlocksOfImage
 from CEM_Demo.method.naturalness import naturalness
 
@@ -43,8 +45,12 @@ class Question:
     @cached_property
     def provenance(self) -> dict[str, Any]:
         """All that decides the answer."""
-        keys = ("change_db", "edit", "quantifier", "max_blocks", "epsilon", "test_num")
-        return {**self.found.provenance, **{key: getattr(self.config, key) for key in keys}}
+        return {**self.found.provenance, **asked_of(self.config)}
+
+    @property
+    def files(self) -> AnswerFiles:
+        """Where its answer lies."""
+        return AnswerFiles(self.found.paths.pair_folder, name_of(self.config))
 
     def joint_experiment(self, net: nn.Module) -> JointExperiment:
         """Prepare edits of several blocks at once, with draws that choose and as many fresh ones."""
@@ -54,12 +60,40 @@ class Question:
         self.found.check_origin(joint.origin)
         return joint
 
-    def candidates(self, joint: JointExperiment) -> NDArray[np.int64]:
-        """The blocks to choose from; on average, only those that the map shows to have an effect of the right sign."""
-        if self.config.edit == "natural" and self.config.quantifier == "mean":
-            effects = self.found.panel.map.values.reshape(-1)[joint.candidates]
-            return joint.candidates[effects * self.config.change_db < 0]
-        return joint.candidates
+    @property
+    def is_of_places(self) -> bool:
+        """Whether it asks for a mean over patches, which speaks of places, and not for one edited image."""
+        return self.config.edit == "natural" and self.config.quantifier == "mean"
+
+    def is_reached(self, change: float, fresh: Interval | None) -> bool:
+        """Whether an edit reaches what is asked, on any network: a mean by fresh draws, one image by what it changes.
+
+        The draws that chose the blocks flatter them, since among many the luckiest were taken; so they do not count.
+
+        Args:
+            change: dB, of the edit that was found.
+            fresh: dB, over draws that chose nothing; None where nothing was edited, or where there are no draws.
+        """
+        return self.goal.is_met(fresh.mean if fresh and self.is_of_places else change)
+
+    def is_certified(self, blocks: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the map certifies each of N blocks to help, where the ROI is to lose, or to hurt, where to gain."""
+        wanted = BlockClass.HELPS if self.config.change_db < 0 else BlockClass.HURTS
+        return self.found.panel.map.codes.reshape(-1)[blocks] == wanted
+
+    def pools(self, joint: JointExperiment) -> list[NDArray[np.int64]]:
+        """Give the blocks to choose from; those of the second pool only count if the first does not reach the goal.
+
+        On average over patches, these are the blocks that the map shows with an effect of the right sign, the largest
+        first: those that it certifies, then all of them.
+        """
+        if not self.is_of_places:
+            return [joint.candidates]
+        effects = self.found.panel.map.values.reshape(-1)[joint.candidates]
+        order = np.argsort(-np.abs(effects), kind="stable")
+        shown = joint.candidates[order][effects[order] * self.config.change_db < 0]
+        certified = shown[self.is_certified(shown)]
+        return [certified, shown] if 0 < len(certified) < len(shown) else [shown]
 
     def edit(self, joint: JointExperiment) -> Edit:
         """What the edited blocks hold while they are chosen."""
@@ -83,8 +117,11 @@ def answer(question: Question, joint: JointExperiment) -> Answer:
     """Search for the few blocks outside the ROI whose edit changes it as the config asks."""
     if question.config.edit == "continuous":
         return _answer_continuously(question, joint)
-    edit, candidates = question.edit(joint), question.candidates(joint)
-    found = search(edit.mean_changes, candidates, question.goal)
+    edit = question.edit(joint)
+    for pool in question.pools(joint):
+        found = search(edit.mean_changes, pool, question.goal)
+        if found.is_met:
+            break
     fresh = robustness = None
     if question.config.edit == "natural" and len(found.blocks):
         changes = fresh_changes(question, joint, found.blocks)
@@ -95,13 +132,14 @@ def answer(question: Question, joint: JointExperiment) -> Answer:
             row=int(block // joint.experiment.grid.shape[1]),
             column=int(block % joint.experiment.grid.shape[1]),
             change=float(change),
+            marginal=float(marginal),
             draw=int(edit.draws[0, block]) if witness else None,
         )
-        for block, change in zip(found.blocks, found.changes, strict=True)
+        for block, change, marginal in zip(found.blocks, found.changes, np.diff(found.changes, prepend=0), strict=True)
     ]
     change = float(found.changes[-1]) if blocks else 0.0
     edited = edit.input_with(found.blocks)
-    result = _describe(question, joint, blocks, change, edited, len(candidates), fresh, robustness)
+    result = _describe(question, joint, blocks, change, edited, len(pool), fresh, robustness)
     return Answer(result, edited)
 
 
@@ -160,6 +198,7 @@ def _describe(
         corners = np.array([(block.row, block.column) for block in blocks]) * grid.block
         far = naturalness(joint.experiment.scene.degraded, BlocksOfImage(edited, grid.block).at(corners))
         error, seam = far.error, far.seam if np.isfinite(far.seam) else None
+    certified = int(question.is_certified(block_numbers(joint, blocks)).sum()) if question.is_of_places else None
     return Counterfactual(
         asked=question.config.change_db,
         edit=question.config.edit,
@@ -167,7 +206,8 @@ def _describe(
         origin=joint.origin,
         candidates=candidates,
         blocks=blocks,
-        is_met=question.goal.is_met(change),
+        certified=certified,
+        is_met=question.is_reached(change, fresh),
         change=change,
         fresh=fresh,
         robustness=robustness,

@@ -37,8 +37,10 @@ class Edit:
         return self.changes(sets).mean(axis=1)
 
     def input_with(self, blocks: NDArray[np.int64]) -> UInt8Image:
-        """The first of the edited inputs, H x W x 3 uint8."""
+        """The first of the edited inputs, H x W x 3 uint8; the degraded image itself where there is no block."""
         degraded = self.joint.experiment.scene.degraded
+        if not len(blocks):
+            return degraded.copy()
         pasted = self.joint.single(blocks, self.draws[0, blocks])
         return rectangle(degraded, np.zeros(2, np.int64), np.array(degraded.shape[:2]), pasted)
 

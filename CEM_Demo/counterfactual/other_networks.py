@@ -57,7 +57,7 @@ def measure_on_others(questions: Sequence[Question], records: Sequence[Record]) 
                     measured = _measure(question, record, model, weights[model], joint)
                     completed[number] = record.with_others([*record.result.others, measured], list(networks))
                     with sole_writer(question.found.paths.pair_folder):
-                        write_bytes(question.found.paths.counterfactual, completed[number].to_bytes())
+                        write_bytes(question.files.record, completed[number].to_bytes())
     return completed
 
 
@@ -84,16 +84,16 @@ def _measure(
         joint: makes edits on the other network.
     """
     fresh = None
-    if question.config.edit == "natural" and question.config.quantifier == "mean":
+    if question.is_of_places:
         fresh = interval_of(fresh_changes(question, joint, block_numbers(joint, record.result.blocks)))
         change = fresh.mean
     else:
-        change = change_of(joint, read_image(question.found.paths.counterfactual_input))
+        change = change_of(joint, read_image(question.files.edited_input))
     return OtherNetwork(
         model=model,
         provenance=weights,
         origin=joint.origin,
         change=change,
         fresh=fresh,
-        is_met=question.goal.is_met(change),
+        is_met=question.is_reached(change, fresh),
     )

@@ -8,8 +8,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from CEM_Demo.config.settings import EditKind, Quantifier
+from CEM_Demo.counterfactual.files import AnswerFiles
 from CEM_Demo.faithfulness.curves import Interval
-from CEM_Demo.results.paths import ResultPaths
 
 EDITS = {
     "natural": "replaced by natural patches",
@@ -23,7 +23,9 @@ class EditedBlock(BaseModel):
 
     Attributes:
         row, column: of the block.
-        change: dB, what the blocks up to this one change together; None where they were not edited one by one.
+        change: dB, what the blocks up to this one change together, by the draws that chose them; None where they were
+            not edited one by one.
+        marginal: dB, what this one adds to the change of those before it; None where they were not.
         draw: number of the draw that stands there; None where the mean over draws counts, or where there are none.
         norm: root of the sum of squares of what an adversary adds to its values, in levels of 255; None of others.
     """
@@ -33,6 +35,7 @@ class EditedBlock(BaseModel):
     row: int
     column: int
     change: float | None = None
+    marginal: float | None = None
     draw: int | None = None
     norm: float | None = None
 
@@ -72,8 +75,10 @@ class Counterfactual(BaseModel):
         origin: PSNR (dB) of the untouched ROI.
         candidates: how many blocks there were to choose from.
         blocks: the edited ones, in the order in which they were taken.
-        is_met: whether the edit reaches what was asked, by the draws that chose it.
-        change: dB, by the draws that chose the blocks.
+        certified: how many of them the map certifies to help (of a break) or hurt (of a repair); None where all blocks
+            may be edited, whatever the map shows.
+        is_met: whether the edit reaches what was asked: a mean by the fresh draws, a single image by its change.
+        change: dB, of a single image, or the mean over the draws that chose the blocks.
         fresh: dB, by as many draws that chose nothing; None where there are no draws.
         robustness: the share of the fresh draws that reach what was asked; None where there are none.
         area: the share of the image's blocks that is edited.
@@ -92,6 +97,7 @@ class Counterfactual(BaseModel):
     origin: float
     candidates: int
     blocks: list[EditedBlock]
+    certified: int | None = None
     is_met: bool
     change: float
     fresh: Interval | None = None
@@ -107,21 +113,15 @@ class Counterfactual(BaseModel):
         """What was found, for a log, a table or a report."""
         count = len(self.blocks)
         if not count:
-            return f"no block outside the ROI changes it by {self.asked:+g} dB or part of it"
+            return f"{self.asked:+g} dB is not reached; no block outside the ROI changes it in that direction"
         blocks = "1 block" if count == 1 else f"{count} blocks"
         kind = "one image, in which " if self.quantifier == "witness" and self.edit == "natural" else ""
-        change = self.fresh if self.fresh and self.quantifier == "mean" else f"{self.change:+.2f}"
-        verdict = "" if self.is_met else f"{self.asked:+g} dB is not reached; the farthest is "
-        doubt = f"; the draws that chose them gave {self.change:+.2f}" if self.is_met and not self._holds else ""
         by = "" if self.norm is None else f" by {self.norm:.0f} levels (sum of norms)"
-        return f"{verdict}{kind}{blocks} outside the ROI, {EDITS[self.edit]}{by}: {change} dB{doubt}"
-
-    @property
-    def _holds(self) -> bool:
-        """Whether fresh draws, where they count, reach on average what was asked."""
-        if self.fresh is None or self.quantifier == "witness":
-            return True
-        return abs(self.fresh.mean) >= abs(self.asked) and self.fresh.mean * self.asked > 0
+        change = f"{self.change:+.2f} dB"
+        if self.fresh is not None and self.quantifier == "mean":
+            change = f"{self.fresh} dB over fresh draws; the choosing draws gave {change}"
+        verdict = "" if self.is_met else f"{self.asked:+g} dB is not reached; the search ends with "
+        return f"{verdict}{kind}{blocks} outside the ROI, {EDITS[self.edit]}{by}: {change}"
 
 
 class Record(BaseModel):
@@ -136,7 +136,7 @@ class Record(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     provenance: dict[str, Any]
     result: Counterfactual
     seconds: float
@@ -152,9 +152,9 @@ class Record(BaseModel):
         return (self.model_dump_json(indent=1) + "\n").encode()
 
 
-def read_record(paths: ResultPaths) -> Record | None:
+def read_record(files: AnswerFiles) -> Record | None:
     """Read what was found earlier; None where there is nothing that can be read. It can always be computed anew."""
     try:
-        return Record.model_validate_json(paths.counterfactual.read_bytes())
+        return Record.model_validate_json(files.record.read_bytes())
     except (OSError, ValidationError):
         return None

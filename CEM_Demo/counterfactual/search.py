@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from CEM_Demo.method.metric import error_growth
 
-# The best blocks of which all pairs are tried, where the greedy search took three.
+# The best blocks of which all pairs are tried, where more than two were taken or the goal is not reached.
 PAIRED = 20
 # How many blocks are measured again at a time, to make use of batches.
 AT_ONCE = 4
@@ -60,8 +60,9 @@ def search(measure: MeasureChanges, candidates: NDArray[np.int64], goal: Goal) -
     """Find few blocks that reach the goal together, none of which can be left out.
 
     Blocks are taken one after the other, each time the one that brings the goal nearest; those that turn out not to be
-    needed are put back. That is no proof that there is no smaller set, except that a set of one or two among the best
-    candidates would be found.
+    needed are put back. Where more than two remain, or the goal is not reached, all pairs of the ``PAIRED`` candidates
+    that do most alone are tried as well, at most 190 sets. So one block that is enough would be found, and a pair of
+    these; of larger sets, there may be smaller ones.
 
     Args:
         measure: makes the edits.
@@ -70,10 +71,10 @@ def search(measure: MeasureChanges, candidates: NDArray[np.int64], goal: Goal) -
     """
     alone = goal.progress(measure([candidates[[number]] for number in range(len(candidates))]))
     taken = _grow(measure, candidates, alone, goal)
-    if not goal.is_met(_change(measure, taken)):
-        return _found(measure, taken, goal)
-    taken = _leave_out(measure, taken, goal)
-    if len(taken) == 3:
+    is_met = goal.is_met(_change(measure, taken))
+    if is_met:
+        taken = _leave_out(measure, taken, goal)
+    if goal.most_blocks > 1 and (len(taken) > 2 or not is_met):
         best = candidates[np.argsort(-alone, kind="stable")[:PAIRED]]
         taken = _pair(measure, best, goal, otherwise=taken)
     return _found(measure, taken, goal)
@@ -122,11 +123,17 @@ def _leave_out(measure: MeasureChanges, blocks: NDArray[np.int64], goal: Goal) -
 def _pair(
     measure: MeasureChanges, best: NDArray[np.int64], goal: Goal, otherwise: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Give the pair of ``best`` blocks that goes farthest beyond the goal; ``otherwise`` where none meets it."""
+    """Give the pair of ``best`` blocks that goes farthest, where it meets the goal or goes farther than ``otherwise``.
+
+    Else, and where there is no pair, give ``otherwise``.
+    """
     pairs = [np.array(pair) for pair in combinations(best, 2)]
+    if not pairs:
+        return otherwise
     changes = measure(pairs)
     farthest = int(goal.progress(changes).argmax())
-    return pairs[farthest] if goal.is_met(changes[farthest]) else otherwise
+    theirs, others = goal.progress(np.array([changes[farthest], _change(measure, otherwise)]))
+    return pairs[farthest] if goal.is_met(changes[farthest]) or theirs > others else otherwise
 
 
 def _found(measure: MeasureChanges, blocks: NDArray[np.int64], goal: Goal) -> Found:

@@ -15,33 +15,34 @@ from CEM_Demo.results.paths import ResultPaths, table_path
 log = logging.getLogger(__name__)
 
 NONE = "-"
-NAMES = ("model", "image")
+NAMES: tuple[str, ...] = ("model", "image")
 
 # The cells of each row by their headers, by what tells the rows apart.
-Rows = Mapping[tuple[str, str], Mapping[str, str]]
+Cells = Mapping[str, str]
+Rows = Mapping[tuple[str, str], Cells] | Mapping[tuple[str, str, str], Cells]
 
 
-def markdown(rows: Rows, names: tuple[str, str] = NAMES) -> str:
+def markdown(rows: Rows, names: tuple[str, ...] = NAMES) -> str:
     """The rows of models and images as a Markdown table; ``names`` head what tells the rows apart."""
     lines = _lines(rows, names)
     lines.insert(1, ["---"] * len(lines[0]))
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
-def comma_separated(rows: Rows, names: tuple[str, str] = NAMES) -> str:
+def comma_separated(rows: Rows, names: tuple[str, ...] = NAMES) -> str:
     """The rows of models and images as CSV; see :func:`markdown`."""
     text = StringIO()
     csv.writer(text, lineterminator="\n").writerows(_lines(rows, names))
     return text.getvalue()
 
 
-def _lines(rows: Rows, names: tuple[str, str]) -> list[list[str]]:
+def _lines(rows: Rows, names: tuple[str, ...]) -> list[list[str]]:
     headers = list(dict.fromkeys(header for cells in rows.values() for header in cells))
     body = [[*key, *(cells.get(header, NONE) for header in headers)] for key, cells in rows.items()]
     return [[*names, *headers], *body]
 
 
-def write_table(config: Config, paths: ResultPaths, kind: str, rows: Rows, names: tuple[str, str] = NAMES) -> None:
+def write_table(config: Config, paths: ResultPaths, kind: str, rows: Rows, names: tuple[str, ...] = NAMES) -> None:
     """Write rows as Markdown and CSV beside the report.
 
     Args:

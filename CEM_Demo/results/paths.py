@@ -104,18 +104,6 @@ class ResultPaths:
         return self.pair_folder / f"filters{suffix}"
 
     @property
-    def counterfactual(self) -> Path:
-        return self.pair_folder / "counterfactual.json"
-
-    @property
-    def counterfactual_figure(self) -> Path:
-        return self.pair_folder / "counterfactual.png"
-
-    @property
-    def counterfactual_input(self) -> Path:
-        return self.pair_folder / "counterfactual-input.png"
-
-    @property
     def people_figure(self) -> Path:
         return self.pair_folder / "people.png"
 
