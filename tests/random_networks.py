@@ -149,6 +149,27 @@ def seeing_everything(draw: random.Random) -> nn.Module:
     )
 
 
+def rearranging(draw: random.Random) -> nn.Module:
+    """Draw operators on channels-last values and lists of pixels, and writing into parts of a map."""
+    step, start = draw.choice([1, 2, 3]), draw.randint(0, 2)
+
+    def wrote(x: Tensor) -> Tensor:
+        written = x * 0.5
+        written[:, 1:3, start::step] = x[:, :2, start::step].tanh()
+        written[..., start::step] = x[..., start::step] + written[..., start::step].flip(1)
+        return written
+
+    linear = nn.Linear(CHANNELS, CHANNELS)
+    return draw.choice(
+        [
+            Apply(lambda x, mix: mix(F.layer_norm(x.permute(0, 2, 3, 1), (CHANNELS,))).permute(0, 3, 1, 2), linear),
+            Apply(lambda x, mix: mix(x.flatten(2).transpose(1, 2)).sigmoid().mT.reshape(x.shape), linear),
+            Apply(lambda x: (x.movedim(1, -1) * torch.arange(4.0)).softmax(-1).movedim(-1, 1)),
+            Apply(wrote),
+        ]
+    )
+
+
 def residual(draw: random.Random) -> nn.Module:
     body = nn.Sequential(kept_size(draw), activation(draw), kept_size(draw))
     return Apply(
@@ -170,7 +191,7 @@ def kept_size(draw: random.Random) -> nn.Module:
 
 
 LAYERS: list[Layer] = [*[convolution] * 5, *[residual] * 3, *[activation, normalisation, transposed_convolution] * 2]
-LAYERS += [resizing, pooling, shuffling, padding, cropping, arithmetic] * 2
+LAYERS += [resizing, pooling, shuffling, padding, cropping, arithmetic, rearranging] * 2
 
 
 class RandomNetwork(nn.Module):

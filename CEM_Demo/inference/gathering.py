@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from CEM_Demo.errors import InputError
+from CEM_Demo.inference.feature_maps import on_feature_maps
 from CEM_Demo.inference.graph import Graph, Node, export_graph
 from CEM_Demo.inference.operators import rules_of
-from CEM_Demo.inference.rearranged import on_feature_maps
 
 # How much taller or wider (pixels): a multiple of 64 and 48, to multiples of whose parts networks pad their input.
 FURTHER = 192

@@ -18,9 +18,9 @@ from CEM_Demo.geometry import ROI, Grid
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.baseline import rows_in_strip, run_in_strips, run_whole
 from CEM_Demo.inference.checks import to_unit_range
+from CEM_Demo.inference.feature_maps import on_feature_maps
 from CEM_Demo.inference.graph import Graph, export_graph
 from CEM_Demo.inference.network_memory import Halving, forward_bytes, is_out_of_memory, no_memory
-from CEM_Demo.inference.rearranged import on_feature_maps
 from CEM_Demo.inference.roi_graph import (
     RoiGraph,
     Survey,

@@ -19,7 +19,7 @@ POINTWISE = (
     *("add", "sub", "rsub", "mul", "div", "addcmul", "addcdiv", "lerp", "maximum", "minimum"),
     *("gt", "ge", "lt", "le", "eq", "ne", "logical_not", "where", "masked_fill"),
     *("cat", "channel_shuffle", "batch_norm", "dropout", "feature_dropout"),
-    *("clone", "contiguous", "alias", "detach", "to", "_to_copy", "type_as", "expand", "expand_as"),
+    *("clone", "copy", "contiguous", "alias", "detach", "to", "_to_copy", "type_as", "expand", "expand_as"),
 )
 ALONG_DIMENSIONS = ("mean", "sum", "var", "std", "amax", "amin", "softmax", "log_softmax", "linalg_vector_norm")
 RESIZING = (
@@ -27,14 +27,14 @@ RESIZING = (
     *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
 )
 
-# An operator on values that lie otherwise than in feature maps, see :mod:`.rearranged`.
-REARRANGED = "rearranged"
+# An operator on values that lie otherwise than in feature maps, see :mod:`.feature_maps`.
+ON_FEATURE_MAPS = "on_feature_maps"
 
 RULES: dict[str, Callable[[Node, list[Node]], Rule | None]] = {
     **dict.fromkeys(POINTWISE, rules.pointwise),
     **dict.fromkeys((*ALONG_DIMENSIONS, "glu", "narrow"), rules.along_channels),
     "do": rules.replaceable,
-    REARRANGED: rules.pixelwise,
+    ON_FEATURE_MAPS: rules.pixelwise,
     "repeat": rules.repeated_channels,
     **dict.fromkeys(("conv2d", "convolution"), sliding.convolution),
     "conv_transpose2d": sliding.transposed_convolution,
@@ -43,6 +43,7 @@ RULES: dict[str, Callable[[Node, list[Node]], Rule | None]] = {
     "pixel_shuffle": rearranging.shuffled,
     "pixel_unshuffle": rearranging.unshuffled,
     "slice": rearranging.sliced,
+    "slice_scatter": rearranging.written,
     "flip": rearranging.flipped,
     "roll": rearranging.rolled,
     **dict.fromkeys(("pad", "constant_pad_nd", "reflection_pad2d", "replication_pad2d"), rearranging.padded),

@@ -65,10 +65,55 @@ def sliced(node: Node, inputs: list[Node]) -> Rule | None:
     return _picked(inputs[0], sources)
 
 
+def written(node: Node, inputs: list[Node]) -> Rule | None:
+    """Make the rule of writing into some rows or columns, such as every second one, or into some channels."""
+    arguments = node.arguments
+    axis = arguments["dim"] % 4 - 2
+    if axis < 0:
+        return pointwise(node, inputs) if axis == -1 else None
+    places = np.array(range(node.size[axis])[slice(arguments["start"], arguments["end"], arguments["step"])])
+
+    def along(window: Windows, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> Windows:
+        """Replace the ends of windows along the axis."""
+        along_axis = (np.arange(2) == axis)[:, None]
+        return Windows(np.where(along_axis, starts, window.starts), np.where(along_axis, stops, window.stops))
+
+    def changes(position: int, window: Windows) -> Windows:
+        if position == 0:
+            return window
+        first, last = window.starts[axis], np.maximum(window.stops[axis] - 1, window.starts[axis])
+        inside = np.clip(first, 0, len(places) - 1), np.clip(last, 0, len(places) - 1)
+        return along(window, places[inside[0]], places[inside[1]] + 1).only(window.filled)
+
+    def needs(position: int, window: Windows) -> Windows:
+        if position == 0:
+            return window
+        first = np.minimum(np.searchsorted(places, window.starts[axis]), len(places) - 1)
+        # A window into which nothing is written reads one row or column all the same: no window may be empty.
+        return along(window, first, np.maximum(np.searchsorted(places, window.stops[axis]), first + 1))
+
+    def prepare(output: Window, boxes: list[Window]) -> Run:
+        start, stop = (output.top, output.bottom) if axis == 0 else (output.left, output.right)
+        begin = boxes[1].top if axis == 0 else boxes[1].left
+        read = places[begin : boxes[1].bottom if axis == 0 else boxes[1].right]
+        inside = np.flatnonzero((read >= start) & (read < stop))
+        targets, sources = torch.from_numpy(read[inside] - start), torch.from_numpy(inside)
+
+        def run(tensors: list[Tensor]) -> Tensor:
+            device = tensors[0].device
+            return tensors[0].index_copy(
+                axis + 2, targets.to(device), tensors[1].index_select(axis + 2, sources.to(device))
+            )
+
+        return run
+
+    return Rule(changes, needs, prepare) if len(places) else None
+
+
 def flipped(node: Node, inputs: list[Node]) -> Rule | None:
     """Make the rule of a flip, which mirrors rows or columns."""
     axes = {dimension % 4 - 2 for dimension in node.arguments["dims"]}
-    if min(axes) < 0:
+    if any(axis < 0 for axis in axes):
         return None
     sides = inputs[0].size
     return _picked(inputs[0], [np.arange(side)[:: -1 if axis in axes else 1] for axis, side in enumerate(sides)])

@@ -39,9 +39,8 @@ class PerChannel(nn.Module):
         self.net = net
 
     def forward(self, image: Tensor) -> Tensor:
-        count, channels, height, width = image.shape
-        restored = self.net(image.reshape(count * channels, 1, height, width))
-        return restored.reshape(count, channels, *restored.shape[-2:])
+        # One after another rather than as a batch of three, which is no feature map, so that windows can be followed.
+        return torch.cat([self.net(channel) for channel in image.split(1, dim=1)], dim=1)
 
 
 class OneByOne(nn.Module):

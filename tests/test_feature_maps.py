@@ -10,9 +10,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from CEM_Demo.geometry import ROI
+from CEM_Demo.inference.feature_maps import on_feature_maps
 from CEM_Demo.inference.graph import export_graph
 from CEM_Demo.inference.incremental import IncrementalInference
-from CEM_Demo.inference.rearranged import on_feature_maps
+from CEM_Demo.networks.adapting import PerChannel
 from conftest import photograph
 from test_incremental import CPU, assert_equals_dense
 
@@ -78,7 +79,20 @@ def over_rows(net: Mixed, x: Tensor) -> Tensor:
     return (y - y.mean(dim=2, keepdim=True)).permute(0, 3, 1, 2)
 
 
-LOCAL = [channels_last, list_of_pixels, by_reshaping, along_flat_channels]
+def wavelets(net: Mixed, x: Tensor) -> Tensor:
+    """A Haar transform and its inverse, by slices, as wavelet networks write them."""
+    rows = x[:, :, 0::2], x[:, :, 1::2]
+    corners = [row[..., start::2] for row in rows for start in (0, 1)]
+    mixed = [one * net.scale[0] + other for one, other in zip(corners, corners[1:] + corners[:1], strict=True)]
+    whole = torch.zeros_like(x)
+    for place, part in enumerate(mixed):
+        whole[:, :, place // 2 :: 2, place % 2 :: 2] = part
+    whole[:, 2:5] = whole[:, 1:4] * 0.5
+    whole[..., 10:30, :] = whole[..., 11:31, :]
+    return whole
+
+
+LOCAL = [wavelets, channels_last, list_of_pixels, by_reshaping, along_flat_channels]
 
 
 @pytest.mark.parametrize("mix", [*LOCAL, with_positions, turned_around, over_rows])
@@ -88,7 +102,7 @@ def test_rearranged_networks_equal_dense_ones(mix: Callable[[Mixed, Tensor], Ten
     inference = IncrementalInference(net, image, ROI_HERE, 8, CPU)
     assert inference.roi_graph.is_local == (mix in LOCAL)
     if mix in LOCAL:
-        # Two convolutions of three pixels reach two pixels beyond the ROI, into nine blocks of 30 at most.
+        # Two convolutions of three pixels, and a wavelet, reach three pixels beyond the ROI, into nine blocks of 30.
         assert inference.reached_blocks.sum() <= 9
     corners = torch.cartesian_prod(torch.arange(0, HEIGHT, 8), torch.arange(0, ACROSS, 8)).numpy()
     assert_equals_dense(net, image, ROI_HERE, 8, corners)
@@ -97,3 +111,12 @@ def test_rearranged_networks_equal_dense_ones(mix: Callable[[Mixed, Tensor], Ten
 def test_a_graph_of_feature_maps_stays_as_it_is() -> None:
     graph = export_graph(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 3, 3)).eval(), 16, 16, CPU)
     assert on_feature_maps(graph) is graph
+
+
+def test_a_gray_network_is_local_on_all_three_channels() -> None:
+    torch.manual_seed(0)
+    net = PerChannel(nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))).eval()
+    image = photograph(HEIGHT, ACROSS)
+    assert IncrementalInference(net, image, ROI_HERE, 8, CPU).roi_graph.is_local
+    corners = torch.cartesian_prod(torch.arange(0, HEIGHT, 8), torch.arange(0, ACROSS, 8)).numpy()
+    assert_equals_dense(net, image, ROI_HERE, 8, corners)

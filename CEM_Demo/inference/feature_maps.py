@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from CEM_Demo.inference.arrangement import OF_MAPS, Arrangement
 from CEM_Demo.inference.graph import Graph, Node, Shape, Value, renumbered, without_unused
-from CEM_Demo.inference.operators import ALONG_DIMENSIONS, POINTWISE, REARRANGED, rules_of
+from CEM_Demo.inference.operators import ALONG_DIMENSIONS, ON_FEATURE_MAPS, POINTWISE, rules_of
 
 # These treat dimension 1 as that of the channels, or lay values out anew.
 NOT_PIXELWISE = {"batch_norm", "prelu", "cat", "channel_shuffle", "feature_dropout", "expand", "expand_as"}
@@ -85,15 +86,29 @@ def _follow(anew: _Anew, graph: Graph, number: int) -> bool:
     if len(node.inputs) == 1 and (after := arrangement.after(node, anew.nodes[place].shape or ())):
         anew.maps[number] = place, after
         before = {source: anew.value(source, graph.nodes[source]) for source in sources}
-        # Whoever reads it as it is gets it as before.
-        anew.values[number] = place if after == OF_MAPS else anew.append(renumbered(node, before))
+        if after != OF_MAPS:
+            # Whoever reads it as it is gets it as before.
+            anew.values[number] = anew.append(renumbered(node, before))
+        elif node.name in ("aten::permute", "aten::transpose"):
+            anew.values[number] = place
+        else:
+            # Reshaping lays values out as its shape says, on which the rounding of a convolution depends.
+            anew.values[number] = anew.append(_laid_out(node, place))
+            anew.maps[number] = anew.values[number], OF_MAPS
         return True
     if arrangement == OF_MAPS or any(anew.maps[source][1] != arrangement for source in sources):
         return False
     if not _is_pixelwise(node, arrangement, [graph.nodes[source] for source in node.inputs]):
         return False
-    anew.maps[number] = anew.append(_rearranged(anew, node, arrangement, set(sources))), arrangement
+    anew.maps[number] = anew.append(_on_feature_maps(anew, node, arrangement, set(sources))), arrangement
     return True
+
+
+def _laid_out(node: Node, place: int) -> Node:
+    """Make the node that lays a feature map out row by row."""
+    arguments = {"self": Value(place), "memory_format": torch.contiguous_format}
+    target = torch.ops.aten.contiguous.default
+    return Node("aten::contiguous", target, arguments, (place,), node.shape, dtype=node.dtype)
 
 
 def _is_pixelwise(node: Node, arrangement: Arrangement, inputs: Sequence[Node]) -> bool:
@@ -123,7 +138,7 @@ def _is_of_channels(shape: Shape, dimensions: int, channels: int) -> bool:
     return all(side == 1 or place - len(shape) + dimensions == channels for place, side in enumerate(shape))
 
 
-def _rearranged(anew: _Anew, node: Node, arrangement: Arrangement, of_maps: set[int]) -> Node:
+def _on_feature_maps(anew: _Anew, node: Node, arrangement: Arrangement, of_maps: set[int]) -> Node:
     """Make the node on feature maps that computes the same."""
     places = [anew.maps[source][0] if source in of_maps else anew.values[source] for source in node.inputs]
     which = [source in of_maps for source in node.inputs]
@@ -131,7 +146,7 @@ def _rearranged(anew: _Anew, node: Node, arrangement: Arrangement, of_maps: set[
     shape = (1, (node.shape or ())[arrangement.channels], *size)
     arguments = {str(place): Value(number) for place, number in enumerate(places)}
     return Node(
-        REARRANGED, partial(_compute, node, arrangement, which), arguments, tuple(places), shape, dtype=node.dtype
+        ON_FEATURE_MAPS, partial(_compute, node, arrangement, which), arguments, tuple(places), shape, dtype=node.dtype
     )
 
 
