@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +14,7 @@ from CEM_Demo.geometry import ROI
 from CEM_Demo.inference.feature_maps import on_feature_maps
 from CEM_Demo.inference.graph import export_graph
 from CEM_Demo.inference.incremental import IncrementalInference
+from CEM_Demo.inference.suffix import FilterInference
 from CEM_Demo.networks.adapting import PerChannel
 from conftest import photograph
 from test_incremental import CPU, assert_equals_dense
@@ -120,3 +122,22 @@ def test_a_gray_network_is_local_on_all_three_channels() -> None:
     assert IncrementalInference(net, image, ROI_HERE, 8, CPU).roi_graph.is_local
     corners = torch.cartesian_prod(torch.arange(0, HEIGHT, 8), torch.arange(0, ACROSS, 8)).numpy()
     assert_equals_dense(net, image, ROI_HERE, 8, corners)
+
+
+@torch.no_grad()
+def test_filters_of_linear_layers_on_pixels_are_replaced_in_windows() -> None:
+    net, image = Mixed(channels_last).eval(), photograph(HEIGHT, ACROSS)
+    inference = FilterInference(net, image, ROI_HERE, CPU)
+    layers = {layer.name: layer for layer in inference.layers}
+    assert list(layers) == ["first", "grow", "shrink", "last"]
+    # The ROI depends on one pixel around it, through the last convolution.
+    assert inference.window(layers["grow"].sites[0]).sides == (ROI_HERE.height + 2, ROI_HERE.width + 2)
+    without = copy.deepcopy(net)
+    without.grow.weight[5], without.grow.bias[5] = 0, 0
+    mask = torch.zeros(2, 20, dtype=torch.bool)
+    mask[1, 5] = True
+    (site,) = layers["grow"].sites
+    found = inference.suffix([layers["grow"]]).restore({site.number: mask}, {site.number: site.deleted})
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    for restored, dense in zip(found, (net, without), strict=True):
+        torch.testing.assert_close(restored, dense(pixels)[0][(..., *ROI_HERE.window)], rtol=0, atol=1e-6)

@@ -15,7 +15,14 @@ from torch import Tensor
 
 from CEM_Demo.inference.arrangement import OF_MAPS, Arrangement
 from CEM_Demo.inference.graph import Graph, Node, Shape, Value, renumbered, without_unused
-from CEM_Demo.inference.operators import ALONG_DIMENSIONS, ON_FEATURE_MAPS, POINTWISE, rules_of
+from CEM_Demo.inference.operators import (
+    ACTIVATIONS,
+    ALONG_DIMENSIONS,
+    LINEAR_ON_FEATURE_MAPS,
+    ON_FEATURE_MAPS,
+    POINTWISE,
+    computed_whole,
+)
 
 # These treat dimension 1 as that of the channels, or lay values out anew.
 NOT_PIXELWISE = {"batch_norm", "prelu", "cat", "channel_shuffle", "feature_dropout", "expand", "expand_as"}
@@ -69,11 +76,7 @@ def on_feature_maps(graph: Graph) -> Graph:
                 anew.maps[number] = anew.values[number], OF_MAPS
     output = anew.value(graph.output, graph.nodes[graph.output])
     found = without_unused(Graph(tuple(anew.nodes), anew.values[graph.image], output))
-    return found if _without_rule(found) < _without_rule(graph) else graph
-
-
-def _without_rule(graph: Graph) -> int:
-    return sum(rule is None and node.constant is None for rule, node in zip(rules_of(graph), graph.nodes, strict=True))
+    return found if len(computed_whole(found)) < len(computed_whole(graph)) else graph
 
 
 def _follow(anew: _Anew, graph: Graph, number: int) -> bool:
@@ -145,9 +148,9 @@ def _on_feature_maps(anew: _Anew, node: Node, arrangement: Arrangement, of_maps:
     size = anew.nodes[places[which.index(True)]].size
     shape = (1, (node.shape or ())[arrangement.channels], *size)
     arguments = {str(place): Value(number) for place, number in enumerate(places)}
-    return Node(
-        ON_FEATURE_MAPS, partial(_compute, node, arrangement, which), arguments, tuple(places), shape, dtype=node.dtype
-    )
+    is_activation = node.name.removeprefix("aten::") in ACTIVATIONS
+    name = LINEAR_ON_FEATURE_MAPS if node.name == "aten::linear" else node.name if is_activation else ON_FEATURE_MAPS
+    return Node(name, partial(_compute, node, arrangement, which), arguments, tuple(places), shape, dtype=node.dtype)
 
 
 def _compute(node: Node, arrangement: Arrangement, of_maps: list[bool], **values: Tensor) -> Tensor:

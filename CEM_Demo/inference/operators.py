@@ -27,14 +27,15 @@ RESIZING = (
     *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
 )
 
-# An operator on values that lie otherwise than in feature maps, see :mod:`.feature_maps`.
+# Operators on values that lie otherwise than in feature maps, see :mod:`.feature_maps`.
 ON_FEATURE_MAPS = "on_feature_maps"
+LINEAR_ON_FEATURE_MAPS = "linear_on_feature_maps"
 
 RULES: dict[str, Callable[[Node, list[Node]], Rule | None]] = {
     **dict.fromkeys(POINTWISE, rules.pointwise),
     **dict.fromkeys((*ALONG_DIMENSIONS, "glu", "narrow"), rules.along_channels),
     "do": rules.replaceable,
-    ON_FEATURE_MAPS: rules.pixelwise,
+    **dict.fromkeys((ON_FEATURE_MAPS, LINEAR_ON_FEATURE_MAPS), rules.pixelwise),
     "repeat": rules.repeated_channels,
     **dict.fromkeys(("conv2d", "convolution"), sliding.convolution),
     "conv_transpose2d": sliding.transposed_convolution,
@@ -64,6 +65,14 @@ def _name(node: Node) -> str:
 def rules_of(graph: Graph) -> tuple[Rule | None, ...]:
     """Give a rule for each node of a graph; None if it is computed on whole maps or not computed at all."""
     return tuple(_rule_of(node, [graph.nodes[number] for number in node.inputs]) for node in graph.nodes)
+
+
+def computed_whole(graph: Graph) -> list[int]:
+    """Give the numbers of the nodes that are computed on whole maps, for want of a rule."""
+    rules = enumerate(zip(rules_of(graph), graph.nodes, strict=True))
+    return [
+        number for number, (rule, node) in rules if not (rule or node.constant is not None or number == graph.image)
+    ]
 
 
 def _rule_of(node: Node, inputs: list[Node]) -> Rule | None:

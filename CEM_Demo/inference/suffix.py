@@ -18,11 +18,12 @@ from CEM_Demo.geometry import ROI
 from CEM_Demo.images import UInt8Image
 from CEM_Demo.inference.baseline import run_cone, run_noting, run_whole
 from CEM_Demo.inference.checks import to_unit_range
+from CEM_Demo.inference.feature_maps import on_feature_maps
 from CEM_Demo.inference.graph import Graph, Node, export_graph
 from CEM_Demo.inference.incremental import BYTES_PER_STEP, TRACED_OTHERWISE
 from CEM_Demo.inference.keeping import keep_for_layers
 from CEM_Demo.inference.network_memory import Halving
-from CEM_Demo.inference.operators import is_batchable
+from CEM_Demo.inference.operators import computed_whole, is_batchable
 from CEM_Demo.inference.roi_graph import RoiGraph, graph_from_roi, kept_bytes, windows_behind
 from CEM_Demo.inference.rules import Run
 from CEM_Demo.inference.sites import Layer, Site, with_sites
@@ -68,7 +69,7 @@ class FilterInference:
             InputError: torch.export cannot flatten the network, or ``other`` is of another architecture.
         """
         height, width = degraded.shape[:2]
-        graphs = [export_graph(one.to(device).eval(), height, width, device) for one in (net, other) if one is not None]
+        graphs = [_flattened(one, height, width, device) for one in (net, other) if one is not None]
         sited = with_sites(graphs[0], *graphs[1:])
         self.device = device
         roi_graph = graph_from_roi(sited.graph, Window(roi.top, roi.bottom, roi.left, roi.right))
@@ -272,6 +273,14 @@ class Suffix:
 
         with torch.inference_mode():
             return torch.cat(self._halving(restore_part, count))
+
+
+def _flattened(net: nn.Module, height: int, width: int, device: torch.device) -> Graph:
+    """Export a network; where that makes it local, linear layers on lists of pixels count as those of feature maps."""
+    graph = export_graph(net.to(device).eval(), height, width, device)
+    followed = on_feature_maps(graph)
+    # In a transformer they stay as they are, since heads of attention are found by what lies between.
+    return graph if computed_whole(followed) else followed
 
 
 def _in_reach(roi_graph: RoiGraph, layer: Layer) -> Layer:
