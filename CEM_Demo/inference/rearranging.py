@@ -68,7 +68,7 @@ def sliced(node: Node, inputs: list[Node]) -> Rule | None:
 def flipped(node: Node, inputs: list[Node]) -> Rule | None:
     """Make the rule of a flip, which mirrors rows or columns."""
     axes = {dimension % 4 - 2 for dimension in node.arguments["dims"]}
-    if min(axes) < 0:
+    if any(axis < 0 for axis in axes):
         return None
     sides = inputs[0].size
     return _picked(inputs[0], [np.arange(side)[:: -1 if axis in axes else 1] for axis, side in enumerate(sides)])
