@@ -27,9 +27,10 @@ from CEM_Demo.ModelZoo.NN.srresnet import SRResNet
 from CEM_Demo.ModelZoo.NN.swinir import SwinIR
 from CEM_Demo.ModelZoo.padding import padded_sides
 from CEM_Demo.ModelZoo.registry import SizeRequirement
+from CEM_Demo.networks.fitting import remarks
 from CEM_Demo.networks.identification import complete_arguments, identify
 from CEM_Demo.networks.loading import Model, resolve
-from CEM_Demo.networks.probing import find_size
+from CEM_Demo.networks.probing import Facts, find_size
 from conftest import BUNDLED, run_main, write_config
 from shared_material import SHARED, needs
 
@@ -122,6 +123,16 @@ class Noisy(nn.Module):
 class Wordy(nn.Module):
     def forward(self, image):
         return image, "and so on"
+
+
+class LossLast(nn.Module):
+    def forward(self, image):
+        return {"image": image, "loss": image.mean()}
+
+
+class Leveled(nn.Module):
+    def forward(self, image, level):
+        return image * level
 """
 MY_LAYERS = """\
 from torch import nn
@@ -469,6 +480,19 @@ def test_networks_of_one_size_or_of_squares_are_found() -> None:
         padded_sides(30, 70, one_size)
 
 
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (SizeRequirement(1, 4), "sides padded to at least 4"),
+        (SizeRequirement(8), "sides padded to multiples of 8"),
+        (SizeRequirement(8, 16, square=True), "padded to squares with sides of multiples of 8, at least 16"),
+        (SizeRequirement(square=True), "padded to squares"),
+    ],
+)
+def test_padding_is_told_in_plain_words(size: SizeRequirement, said: str) -> None:
+    assert remarks(Facts(3, 1, size), 1) == [said]
+
+
 MISTAKES: list[tuple[Any, str]] = [
     ("{folder}/none.pth", "none: there is no file"),
     ("{folder}/none.py:Net", "there is no file"),
@@ -483,7 +507,10 @@ MISTAKES: list[tuple[Any, str]] = [
     ("{code}:Wordy", "it returns a str, not an image; name the image's key or number as output"),
     ({"code": "{code}:MyNet", "kwargs": {"widht": 3}}, "TypeError: MyNet.__init__() got an unexpected"),
     ({"code": "{code}:MyNet", "kwargs": {"scale": 3}, "name": "A"}, "A: its scale is 3, not 2; set sr: 3"),
-    ({"code": "{code}:MyNet", "output": "picture"}, "KeyError: 'picture'"),
+    ({"code": "{code}:MyNet", "output": "picture"}, "output: it returns no 'picture'; there is 'features', 'image'"),
+    ({"code": "{code}:Wordy", "output": 2}, "output: it returns a tuple of 2, without 2; write -2 to 1"),
+    ("{code}:LossLast", "that is 'loss' of 'image', 'loss': name the image as output of the model, or return it alone"),
+    ("{code}:Leveled", "it needs level beside the image; give a small wrapper instead, which takes the image alone"),
     ({"code": "{code}:MyNet", "weights": "{folder}/none.pth"}, "there is no file"),
     ({"code": "{code}:MyNet", "weights": "{tiny}"}, "the checkpoint does not fit MyNet of"),
     ({"weigths": "a.pth"}, "a model has no key 'weigths'; did you mean weights?"),
