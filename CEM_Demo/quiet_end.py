@@ -20,7 +20,7 @@ INTERRUPTED, READER_GONE = 130, 141  # as shells number the end by SIGINT and SI
 def _is_own_program() -> bool:
     """Say whether Python runs ``python -m CEM_Demo...`` or one of the ``demo_`` scripts."""
     if sys.argv[:1] == ["-m"]:
-        return any(word == "-m" and name.startswith("CEM_Demo") for word, name in pairwise(sys.orig_argv))
+        return any(word == "-m" and name.partition(".")[0] == __package__ for word, name in pairwise(sys.orig_argv))
     script = Path(getattr(sys.modules["__main__"], "__file__", None) or "").resolve()
     return script.name.startswith("demo_") and script.parent == Path(__file__).resolve().parents[1]
 

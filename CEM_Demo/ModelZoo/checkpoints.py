@@ -36,9 +36,13 @@ class _Unread:
 
 # NumPy's own functions are never called: a forged state of a dtype could reach memory that is not its own.
 UNREAD: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
-    (_Unread, name)
-    for package in ("numpy._core.multiarray", "numpy.core.multiarray")
-    for name in (f"{package}.scalar", f"{package}._reconstruct", "numpy.dtype", "numpy.ndarray")
+    (_Unread, f"numpy.{name}")
+    for name in (
+        "dtype",
+        "ndarray",
+        *("_core.multiarray.scalar", "_core.multiarray._reconstruct"),
+        *("core.multiarray.scalar", "core.multiarray._reconstruct"),  # before NumPy 2
+    )
 ]
 
 

@@ -51,8 +51,8 @@ class Candidate:
 
 
 def layout_of(state: Mapping[str, Tensor]) -> Layout:
-    """Give the keys and shapes of a state dict."""
-    return {key: tuple(value.shape) for key, value in state.items()}
+    """Give the keys and shapes of a state dict, without what modules keep there beside tensors."""
+    return {key: tuple(value.shape) for key, value in state.items() if isinstance(value, Tensor)}
 
 
 def find_candidates(content: Any, wrappers: tuple[str, ...] = ()) -> list[Candidate]:
@@ -85,13 +85,13 @@ def take(candidates: Sequence[Candidate], like: Candidate) -> Candidate:
 
 def fitting(candidates: Sequence[Candidate], expected: Layout) -> list[Candidate]:
     """List the candidates, or the parts of them under one dotted prefix, that have exactly this layout."""
-    parts = (
+    likely = (
         _part(candidate, prefix)
         for candidate in candidates
         for prefix, hits in _prefixes(candidate, expected).items()
         if hits == len(expected)
     )
-    return [part for part in parts if layout_of(part.state) == expected]
+    return [part for part in likely if layout_of(part.state) == expected]
 
 
 def nearest(candidates: Sequence[Candidate], expected: Layout) -> Candidate:
@@ -116,9 +116,16 @@ def unprefixed(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
     """List for every candidate the forms that it may have without what all of its keys begin with, itself first."""
     for candidate in candidates:
         forms = [candidate]
-        while len(first := {key.partition(".")[0] for key in forms[-1].state}) == 1 and _is_nested(forms[-1]):
-            forms.append(_part(forms[-1], f"{first.pop()}."))
+        while prefix := _common_prefix(forms[-1]):
+            forms.append(_part(forms[-1], prefix))
         yield forms
+
+
+def _common_prefix(candidate: Candidate) -> str:
+    """Give the first name and its dot if all keys begin with them; else nothing."""
+    first = next(iter(candidate.state)).partition(".")
+    prefix = "".join(first[:2])
+    return prefix if first[1] and all(key.startswith(prefix) for key in candidate.state) else ""
 
 
 def parts(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
@@ -127,10 +134,6 @@ def parts(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
         yield [candidate]
         for first in dict.fromkeys(key.partition(".")[0] for key in candidate.state if "." in key):
             yield [_part(candidate, f"{first}.")]
-
-
-def _is_nested(candidate: Candidate) -> bool:
-    return all("." in key for key in candidate.state)
 
 
 def choose(candidates: Sequence[Candidate]) -> Candidate:

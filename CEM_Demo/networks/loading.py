@@ -139,7 +139,8 @@ def _recognized(
 def _identify_with_spandrel(
     forms: list[list[Candidate]],
 ) -> tuple[Known, Candidate, Callable[[Mapping[str, Tensor]], nn.Module]]:
-    found = _recognized(forms, is_known_to_spandrel)
+    # To try is to build, which a file of one state dict need not do twice.
+    found = forms[0] if len(forms) == len(forms[0]) == 1 else _recognized(forms, is_known_to_spandrel)
     # If there is none, the error about the preferred one says what would help.
     chosen = choose(found or [candidate[0] for candidate in forms][:1])
     model = load_with_spandrel(chosen.state)
