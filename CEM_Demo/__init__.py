@@ -1,5 +1,6 @@
 """Causal Effect Maps for low-level vision networks (Hu et al., TPAMI 2025, arXiv 2407.19789)."""
 
+from CEM_Demo import quiet_end  # first, since the other imports take seconds
 from CEM_Demo.config.settings import Settings
 from CEM_Demo.explain import Explanation, compare_figure, explain, explain_rois
 from CEM_Demo.filters.explained import FilterDesign, explain_filters
@@ -25,3 +26,5 @@ __all__ = [
     "load_model",
     "read_image",
 ]
+
+quiet_end.everything_is_imported()

@@ -94,10 +94,19 @@ def exit_code(work: Callable[[], None]) -> int:
     return 0
 
 
+class _Printer(logging.StreamHandler):  # type: ignore[type-arg]
+    """Prints messages, and stops the program when nobody reads them any more."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is of the library
+        if isinstance(sys.exc_info()[1], BrokenPipeError):
+            raise  # noqa: PLE0704 - the library calls this while it handles the exception
+        super().handleError(record)
+
+
 @contextmanager
 def _printed_log() -> Iterator[None]:
     """Print what the project logs; as a library it stays silent unless the caller configures logging."""
-    log, handler = logging.getLogger("CEM_Demo"), logging.StreamHandler(sys.stdout)
+    log, handler = logging.getLogger("CEM_Demo"), _Printer(sys.stdout)
     level = log.level
     log.addHandler(handler)
     log.setLevel(logging.INFO)

@@ -267,6 +267,8 @@ def explain_rois(
             the scale, or the network returns something other than an image of the right size.
     """
     check_image(image)
+    _check_kind("degradation", degradation, Degradation, 'Degradation("DN")')
+    _check_kind("settings", settings, Settings, "Settings(coarse_num=1, fine_num=4)")
     scene = make_scene(degradation, image, image_name)
     check_rois(rois, *scene.ground_truth.shape[:2])
     _check_block(settings.block, scene)
@@ -366,11 +368,20 @@ def check_image(image: UInt8Image, name: str = "image") -> None:
         raise InputError(f"{name}: it is {image.dtype} {image.shape}, not RGB of 8 bits, uint8 (H, W, 3)")
 
 
+def _check_kind(name: str, given: object, kind: type, example: str) -> None:
+    if not isinstance(given, kind):
+        instead = f"the class {kind.__name__} itself" if given is kind else f"a {type(given).__name__}"
+        raise InputError(f"{name}: it is {instead}; write {example}")
+
+
 def check_rois(rois: Sequence[ROI], height: int, width: int) -> None:
     """Raise InputError unless there are ROIs, and all lie in an image of ``height`` x ``width`` pixels."""
     if not rois:
         raise InputError("rois: no ROI is given")
     for roi in rois:
+        _check_kind("roi", roi, ROI, "ROI(left, top, width, height)")
+        if not all(isinstance(edge, (int, np.integer)) for edge in (roi.left, roi.top, roi.width, roi.height)):
+            raise InputError(f"ROI {roi} must lie on whole pixels; write whole numbers")
         if roi.width < 1 or roi.height < 1:
             raise InputError(f"ROI {roi} holds no pixel")
         if roi.left < 0 or roi.top < 0 or roi.right > width or roi.bottom > height:

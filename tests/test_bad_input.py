@@ -76,6 +76,7 @@ KEYS: list[tuple[Settings, str]] = [
     ({"tol": float("inf")}, "tol: "),
     ({"tol": None}, "tol: "),
     ({"tolerance": 0.01}, "unknown key tolerance; did you mean tol?"),
+    ({"ROIsize": 16}, "unknown key ROIsize; did you mean ROI_size?"),
     ({"Imagelst": []}, "unknown key Imagelst; did you mean Imagelist?"),
     ({"\x1b[31mred": 1}, r"unknown key \x1b[31mred"),
     ({"sr": 0}, "sr: "),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 from io import BytesIO, TextIOWrapper
 from pathlib import Path
@@ -12,8 +14,10 @@ import yaml
 
 import demo_causal_effect_calculation as calculation
 import demo_CEM_generation as generation
+from CEM_Demo import quiet_end
 from CEM_Demo.command_line import exit_code, make_parser, run_script
 from CEM_Demo.config.schema import Config
+from CEM_Demo.quiet_end import INTERRUPTED, READER_GONE
 from conftest import write_config
 
 ROOT = Path(__file__).parents[1]
@@ -94,3 +98,42 @@ def test_a_failure_of_the_system_that_nobody_foresaw_keeps_its_traceback(tmp_pat
 
     with pytest.raises(FileNotFoundError):
         exit_code(work)
+
+
+def started(*words: str) -> subprocess.Popen[str]:
+    pipe = subprocess.PIPE
+    # The tests themselves may run in the background, where SIGINT is ignored.
+    return subprocess.Popen(
+        [sys.executable, *words],
+        cwd=ROOT,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def test_a_broken_pipe_ends_a_program_quietly() -> None:
+    program = started("-u", "-m", "CEM_Demo.ModelZoo", "--task", "DR")
+    assert program.stdout is not None and program.stderr is not None
+    program.stdout.close()
+    assert program.stderr.read() == ""
+    assert program.wait() == READER_GONE
+
+
+@pytest.mark.parametrize("words", [["demo_CEM_generation.py", "--help"], ["-m", "CEM_Demo.ModelZoo"]])
+def test_ctrl_c_ends_a_program_in_one_line_while_it_still_imports(words: list[str]) -> None:
+    program = started("-v", *words)  # Python names what it imports
+    assert program.stderr is not None
+    for line in program.stderr:
+        if line.startswith("import 'numpy.version'"):
+            program.send_signal(signal.SIGINT)
+            break
+    *_, last = program.stderr
+    assert last == "interrupted\n"
+    assert program.wait() == INTERRUPTED
+
+
+def test_the_package_leaves_the_signals_of_other_programs_alone() -> None:
+    assert sys.excepthook is not quiet_end._end
+    assert signal.getsignal(signal.SIGINT) is not quiet_end._end_now

@@ -87,6 +87,18 @@ def test_mistakes_are_named(settings: dict[str, Any], image: np.ndarray, as_in_c
         explain(network, image, ROI(8, 8, 0, 4), Degradation("DN"), as_in_config)
     with pytest.raises(InputError, match=r"image: it is float64 \(32, 40, 3\), not RGB of 8 bits"):
         explain(network, image / 255, ROI_OF_TESTS, Degradation("DN"), as_in_config)
+    with pytest.raises(InputError, match=r"roi: it is a tuple; write ROI\(left, top, width, height\)"):
+        explain(network, image, (8, 8, 16, 16), Degradation("DN"), as_in_config)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"ROI 16x16\+4\.5\+0 must lie on whole pixels"):
+        explain(network, image, ROI.square(4.5, 0, 16), Degradation("DN"), as_in_config)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r'degradation: it is a str; write Degradation\("DN"\)'):
+        explain(network, image, ROI_OF_TESTS, "DN", as_in_config)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="settings: it is the class Settings itself"):
+        explain(network, image, ROI_OF_TESTS, Degradation("DN"), Settings)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"the network: it is the class Tiny; make one of it: Tiny\(\.\.\.\)"):
+        explain(Tiny, image, ROI_OF_TESTS, Degradation("DN"), as_in_config)
+    with pytest.raises(InputError, match="the network: it is a NoneType, not a torch.nn.Module"):
+        explain(None, image, ROI_OF_TESTS, Degradation("DN"), as_in_config)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="image: it is a list, not a NumPy array"):
         explain(network, image.tolist(), ROI_OF_TESTS, Degradation("DN"), as_in_config)
 

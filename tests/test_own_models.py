@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -26,9 +27,10 @@ from CEM_Demo.ModelZoo.NN.srresnet import SRResNet
 from CEM_Demo.ModelZoo.NN.swinir import SwinIR
 from CEM_Demo.ModelZoo.padding import padded_sides
 from CEM_Demo.ModelZoo.registry import SizeRequirement
+from CEM_Demo.networks.fitting import remarks
 from CEM_Demo.networks.identification import complete_arguments, identify
 from CEM_Demo.networks.loading import Model, resolve
-from CEM_Demo.networks.probing import find_size
+from CEM_Demo.networks.probing import Facts, find_size
 from conftest import BUNDLED, run_main, write_config
 from shared_material import SHARED, needs
 
@@ -121,6 +123,16 @@ class Noisy(nn.Module):
 class Wordy(nn.Module):
     def forward(self, image):
         return image, "and so on"
+
+
+class LossLast(nn.Module):
+    def forward(self, image):
+        return {"image": image, "loss": image.mean()}
+
+
+class Leveled(nn.Module):
+    def forward(self, image, level):
+        return image * level
 """
 MY_LAYERS = """\
 from torch import nn
@@ -254,6 +266,91 @@ def test_the_wrong_scale_names_the_right_one(tmp_path: Path) -> None:
         found(str(tmp_path / "mine.pth"), "DN")
 
 
+def edsr(value: float | None = None) -> dict[str, torch.Tensor]:
+    """Give the weights of a small EDSR, all of one value if it is given."""
+    torch.manual_seed(0)
+    state = EDSR(2, width=4, depth=1).state_dict()
+    return state if value is None else {key: torch.full_like(weight, value) for key, weight in state.items()}
+
+
+def prefixed(prefix: str, state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{prefix}{key}": value for key, value in state.items()}
+
+
+OPTIMIZER = {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 0.1}]}
+# What training scripts put around the weights of a network, whether or not its keys are known beforehand.
+WRAPPED: dict[str, Any] = {
+    "PyTorch's tutorial": {"epoch": 3, "model_state_dict": edsr(), "optimizer_state_dict": OPTIMIZER, "loss": 0.1},
+    "best PSNR of NumPy": {"net": edsr(), "best_psnr": np.float64(31.2), "curve": np.ones(3, np.float32)},
+    "GAN": {"G": edsr(), "D": {"conv.weight": torch.zeros(3)}},
+    "Lightning": {"state_dict": prefixed("model.", edsr()), "callbacks": {}, "step": torch.tensor(3)},
+    "compiled, devices": prefixed("module._orig_mod.", edsr()),
+    "two deep": {"checkpoint": {"generator": prefixed("netG.", edsr())}},
+    "moving average": {"model": edsr(0), "model_ema": edsr()},
+    "published order": {"state_dict": edsr(), "netG_ema": edsr(0)},
+}
+# Here the keys must be known.
+PARTS: dict[str, Any] = {
+    "loss": {"state_dict": {**prefixed("model.", edsr()), "loss.vgg.weight": torch.zeros(3)}},
+    "counter": {"ema": {"n_averaged": torch.tensor(5), **prefixed("module.", edsr())}},
+    "moving average": {**prefixed("ema_model.", edsr()), **prefixed("online_model.", edsr(0))},
+}
+
+
+def assert_found(path: Path, given: dict[str, Any]) -> None:
+    net = EDSR(2, width=4, depth=1).eval()
+    net.load_state_dict(edsr())
+    assert_same_outputs(found(given, scale=2).load(), net)
+
+
+@pytest.mark.parametrize("content", WRAPPED.values(), ids=WRAPPED)
+def test_weights_are_found_under_any_key_of_their_file(tmp_path: Path, content: Any) -> None:
+    torch.save(content, tmp_path / "mine.pth")
+    assert_found(tmp_path, {"weights": str(tmp_path / "mine.pth")})
+
+
+@pytest.mark.parametrize(
+    "content", [*WRAPPED.values(), *PARTS.values()], ids=[*WRAPPED, *(f"part: {id}" for id in PARTS)]
+)
+def test_weights_of_a_known_network_are_found_behind_any_prefix(tmp_path: Path, content: Any) -> None:
+    torch.save(content, tmp_path / "mine.pth")
+    code = tmp_path / "edsr_of_mine.py"
+    code.write_text(
+        "from CEM_Demo.ModelZoo.NN.edsr import EDSR\n\n\ndef net():\n    return EDSR(2, width=4, depth=1)\n"
+    )
+    assert_found(tmp_path, {"weights": str(tmp_path / "mine.pth"), "code": f"{code}:net"})
+
+
+def test_a_named_network_of_the_zoo_is_found_beside_other_weights(tmp_path: Path) -> None:
+    torch.save(PARTS["loss"], tmp_path / "mine.pth")
+    assert_found(tmp_path, {"weights": str(tmp_path / "mine.pth"), "model": "EDSR"})
+    with pytest.raises(InputError, match="neither the zoo nor spandrel|not a network of the zoo"):
+        found(str(tmp_path / "mine.pth"), scale=2)
+
+
+def test_the_log_says_which_of_several_state_dicts_is_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    torch.save(WRAPPED["moving average"], tmp_path / "mine.pth")
+    found(str(tmp_path / "mine.pth"), scale=2)
+    assert "mine.pth (its model_ema, not model)" in caplog.text
+
+
+def test_several_state_dicts_or_none_end_in_a_line_that_lists_them(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pth"
+    torch.save({"netG_A": edsr(), "netG_B": edsr()}, path)
+    with pytest.raises(InputError, match="several state dicts that would do: netG_A, netG_B; save the one you mean"):
+        found(str(path), scale=2)
+    net = EDSR(2, width=4, depth=1)
+    with pytest.raises(InputError, match="would do: netG_A, netG_B"):
+        checkpoints.load_weights(net, path, "EDSR")
+    short = prefixed("netG.", edsr())
+    del short["netG.head.0.weight"]
+    torch.save({"G": {**short, "netG.more": torch.zeros(1)}, "D": {"conv.weight": torch.zeros(3)}}, path)
+    expected = r"fit EDSR: missing: head\.0\.weight; unknown: more; .*\(the nearest of G, D is G / netG\.\*\)"
+    with pytest.raises(InputError, match=expected):
+        checkpoints.load_weights(net, path, "EDSR")
+
+
 def test_safetensors_are_read(tmp_path: Path) -> None:
     safetensors = pytest.importorskip("safetensors.torch")
     net = EDSR(2, width=4, depth=1).eval()
@@ -383,6 +480,19 @@ def test_networks_of_one_size_or_of_squares_are_found() -> None:
         padded_sides(30, 70, one_size)
 
 
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (SizeRequirement(1, 4), "sides padded to at least 4"),
+        (SizeRequirement(8), "sides padded to multiples of 8"),
+        (SizeRequirement(8, 16, square=True), "padded to squares with sides of multiples of 8, at least 16"),
+        (SizeRequirement(square=True), "padded to squares"),
+    ],
+)
+def test_padding_is_told_in_plain_words(size: SizeRequirement, said: str) -> None:
+    assert remarks(Facts(3, 1, size), 1) == [said]
+
+
 MISTAKES: list[tuple[Any, str]] = [
     ("{folder}/none.pth", "none: there is no file"),
     ("{folder}/none.py:Net", "there is no file"),
@@ -397,7 +507,10 @@ MISTAKES: list[tuple[Any, str]] = [
     ("{code}:Wordy", "it returns a str, not an image; name the image's key or number as output"),
     ({"code": "{code}:MyNet", "kwargs": {"widht": 3}}, "TypeError: MyNet.__init__() got an unexpected"),
     ({"code": "{code}:MyNet", "kwargs": {"scale": 3}, "name": "A"}, "A: its scale is 3, not 2; set sr: 3"),
-    ({"code": "{code}:MyNet", "output": "picture"}, "KeyError: 'picture'"),
+    ({"code": "{code}:MyNet", "output": "picture"}, "output: it returns no 'picture'; there is 'features', 'image'"),
+    ({"code": "{code}:Wordy", "output": 2}, "output: it returns a tuple of 2, without 2; write -2 to 1"),
+    ("{code}:LossLast", "that is 'loss' of 'image', 'loss': name the image as output of the model, or return it alone"),
+    ("{code}:Leveled", "it needs level beside the image; give a small wrapper instead, which takes the image alone"),
     ({"code": "{code}:MyNet", "weights": "{folder}/none.pth"}, "there is no file"),
     ({"code": "{code}:MyNet", "weights": "{tiny}"}, "the checkpoint does not fit MyNet of"),
     ({"weigths": "a.pth"}, "a model has no key 'weigths'; did you mean weights?"),

@@ -232,6 +232,11 @@ def test_masks_that_do_not_fit_end_in_one_line(
         compare_with_people(config, tmp_path / "masks")
 
 
+def test_a_folder_of_masks_that_does_not_exist_is_named(tmp_path: Path, settings: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="there is no folder .*nope; --masks names the one"):
+        compare_with_people(make_config(tmp_path, settings), tmp_path / "nope")
+
+
 def test_a_run_is_compared_with_what_people_marked(
     tmp_path: Path, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:

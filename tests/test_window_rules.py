@@ -61,6 +61,17 @@ class Once(nn.Module):
         return self.layer(image)
 
 
+class Flip(nn.Module):
+    """Mirrors the given axes, perhaps none."""
+
+    def __init__(self, *axes: int) -> None:
+        super().__init__()
+        self.axes = axes
+
+    def forward(self, image: Tensor) -> Tensor:
+        return image.flip(self.axes)
+
+
 LAYERS = [
     nn.Conv2d(3, 3, 3),
     nn.Conv2d(3, 3, (5, 2), stride=(2, 3), padding=(1, 0), dilation=(1, 2)),
@@ -72,6 +83,8 @@ LAYERS = [
     nn.ZeroPad2d((1, 2, -1, 3)),
     nn.ReflectionPad2d(2),
     nn.CircularPad2d(2),
+    Flip(),
+    Flip(2, -1),
     nn.Upsample(scale_factor=2, mode="nearest"),
     nn.Upsample(scale_factor=1.5, mode="bilinear"),
     nn.Upsample(scale_factor=2, mode="bicubic", align_corners=True),

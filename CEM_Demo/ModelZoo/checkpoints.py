@@ -1,30 +1,49 @@
-"""Find a checkpoint file, open it safely, unwrap its state dict, and load it strictly."""
+"""Find a checkpoint file, open it safely, find the state dict in it, and load it strictly."""
 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from CEM_Demo.errors import InputError
+from CEM_Demo.errors import InputError, naming
 from CEM_Demo.files import reading
 from CEM_Demo.ModelZoo.registry import Entry
+from CEM_Demo.ModelZoo.state_dicts import Candidate, choose, find_candidates, fitting, layout_of, nearest
 from CEM_Demo.wording import first_of
+
+log = logging.getLogger(__name__)
 
 MODEL_DIR = Path(__file__).parent / "models"
 
 PUBLISHED_AT = "https://github.com/J-FHu/CEM (its README links the authors' ModelZoo files)"
 
-# What training on several devices and torch.compile put before every key.
-PREFIXES = ("module.", "_orig_mod.")
-# Keys under which training frameworks nest a state dict, the best weights first.
-WRAPPERS = ("params_ema", "params", "state_dict")
+
+class _Unread:
+    """What stands for every array and number of NumPy in a checkpoint file: they are no weights, and are not made."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __setstate__(self, _: object) -> None: ...
+
+
+# NumPy's own functions are never called: a forged state of a dtype could reach memory that is not its own.
+UNREAD: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (_Unread, f"numpy.{name}")
+    for name in (
+        "dtype",
+        "ndarray",
+        *("_core.multiarray.scalar", "_core.multiarray._reconstruct"),
+        *("core.multiarray.scalar", "core.multiarray._reconstruct"),  # before NumPy 2
+    )
+]
 
 
 def checkpoint_path(entry: Entry, training: str) -> Path:
@@ -65,15 +84,30 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Read the state dict in a checkpoint file, without whatever wraps it.
+def read_candidates(path: Path) -> list[Candidate]:
+    """List the state dicts in a checkpoint file; see :func:`~CEM_Demo.ModelZoo.state_dicts.find_candidates`.
 
     Raises:
-        InputError: the file is not a checkpoint of plain weights.
+        InputError: the file is not a checkpoint of plain weights, or holds no state dict.
     """
-    if path.suffix.lower() == ".safetensors":
-        return unwrap(_read_safetensors(path), path)
-    return unwrap(read_plain(path), path)
+    content = _read_safetensors(path) if path.suffix.lower() == ".safetensors" else read_plain(path)
+    found = find_candidates(content)
+    if not found:
+        strangers = list(content) if isinstance(content, Mapping) else []
+        why = f"{strangers[0]!r} is not a tensor, so this is not a state dict" if strangers else "holds no state dict"
+        raise InputError(f"{path}: {why}; save the network's state_dict()")
+    return found
+
+
+def read_state_dict(path: Path) -> Mapping[str, Tensor]:
+    """Read the preferred state dict in a checkpoint file, for a network of any kind.
+
+    Raises:
+        InputError: the file is not a checkpoint of plain weights, or nothing decides between several state dicts.
+    """
+    candidates = read_candidates(path)
+    with naming(str(path)):
+        return choose(candidates).state
 
 
 def read_plain(path: Path) -> Any:
@@ -88,7 +122,8 @@ def read_plain(path: Path) -> Any:
         with warnings.catch_warnings():
             # PyTorch warns about ways to read the file that are not used here.
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals(UNREAD):
+                return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises whatever the broken bytes make fail
         # PyTorch's own message is a page long and advises reading the file unsafely.
         raise InputError(f"{path}: not a checkpoint of plain weights: {_fault(path, str(error))}") from error
@@ -129,24 +164,23 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: not a safetensors file ({error})") from error
 
 
-def unwrap(content: Any, path: Path) -> dict[str, Tensor]:
-    """Strip the usual nesting (``params_ema``, ``params``, ``state_dict``), and the prefixes of every key."""
-    for wrapper in WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not isinstance(content, Mapping) or not content:
-        raise InputError(f"{path}: holds no state dict; save the network's state_dict()")
-    strangers = [key for key, value in content.items() if not isinstance(value, Tensor)]
-    if strangers:
-        known = ", ".join(WRAPPERS)
-        raise InputError(
-            f"{path}: {strangers[0]!r} is not a tensor, so this is not a state dict; save the network's state_dict(), "
-            f"alone or under one of {known}"
-        )
-    state = {str(key): value for key, value in content.items()}
-    while prefix := next((prefix for prefix in PREFIXES if all(key.startswith(prefix) for key in state)), None):
-        state = {key.removeprefix(prefix): value for key, value in state.items()}
-    return state
+def load_weights(net: nn.Module, path: Path, name: str) -> Candidate:
+    """Give a network that state dict of a file which has exactly its keys and shapes, and say which one it was.
+
+    Raises:
+        InputError: none fits, or nothing decides between several.
+    """
+    candidates, expected = read_candidates(path), layout_of(net.state_dict())
+    with naming(str(path)):
+        found = fitting(candidates, expected)
+        chosen = choose(found) if found else nearest(candidates, expected)
+    try:
+        load_strictly(net, chosen.state, name)
+    except InputError as error:
+        if found or len(candidates) == 1:
+            raise
+        raise InputError(f"{error} (the nearest of {first_of([*map(str, candidates)])} is {chosen})") from error
+    return chosen
 
 
 def load_strictly(net: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
@@ -156,13 +190,13 @@ def load_strictly(net: nn.Module, state: Mapping[str, Tensor], name: str) -> Non
         InputError: a key is missing, unknown or of another shape, or its weights are quantized, sparse or NaN.
     """
     expected = net.state_dict()
-    missing = [key for key in expected if key not in state]
-    unknown = [key for key in state if key not in expected]
-    misshapen = [key for key in expected if key in state and expected[key].shape != state[key].shape]
-    for keys, complaint in ((missing, "missing"), (unknown, "unknown"), (misshapen, "of another shape")):
-        if keys:
-            found = f"{complaint}: {first_of(keys)}"
-            raise InputError(f"the checkpoint does not fit {name}: {found}; give it the weights of this very network")
+    strangers = {
+        "missing": [key for key in expected if key not in state],
+        "unknown": [key for key in state if key not in expected],
+        "of another shape": [key for key in expected if key in state and expected[key].shape != state[key].shape],
+    }
+    if found := "; ".join(f"{complaint}: {first_of(keys)}" for complaint, keys in strangers.items() if keys):
+        raise InputError(f"the checkpoint does not fit {name}: {found}; give it the weights of this very network")
     coded = [key for key in expected if expected[key].is_floating_point() and not _is_plain(state[key])]
     if coded:
         raise InputError(f"the checkpoint of {name} is quantized or sparse: {first_of(coded)}; save plain float32")
@@ -182,5 +216,7 @@ def load_entry(net: nn.Module, entry: Entry, training: str) -> nn.Module:
     published = entry.checkpoints[training].sha256
     if published is not None and (found := sha256_of(path)) != published:
         warnings.warn(f"{path.name} is not the published file: SHA-256 {found}, published {published}", stacklevel=3)
-    load_strictly(net, read_state_dict(path), f"{entry.name}@{training} ({path})")
+    chosen = load_weights(net, path, f"{entry.name}@{training} ({path})")
+    if chosen.remark:
+        log.info(f"{entry.name}@{training}: from {path}{chosen.remark}")
     return net.eval()

@@ -52,7 +52,12 @@ def _nearest_fix(kind: str, given: Any) -> str:
 
 
 def _nearest_key(key: str, keys: Iterable[str]) -> str | None:
-    """Find the key that a mistyped one means: a key that is part of it, or one that looks like it."""
+    """Find the key that a mistyped one means: it but for case and underscores, a part of it, or one that is alike."""
+    same = [known for known in keys if _folded(known) == _folded(key)]
     parts = [known for known in keys if len(known) > 1 and known.lower() in key.lower()]
     alike = difflib.get_close_matches(key, list(keys), n=1, cutoff=0.5)
-    return next(iter(parts + alike), None)
+    return next(iter(same + parts + alike), None)
+
+
+def _folded(key: str) -> str:
+    return key.casefold().replace("_", "")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from CEM_Demo.errors import InputError
 
 
 class ImageOutput(nn.Module):
@@ -14,7 +16,7 @@ class ImageOutput(nn.Module):
 
     Args:
         net: maps N x C x H x W to an image, or to a list, tuple or dictionary with one in it, at any depth.
-        output: the image's key or number there; None for the last one.
+        output: the image's key or number there; None for the last one. The network raises InputError if there is none.
     """
 
     def __init__(self, net: Callable[[Tensor], Any], output: str | int | None = None) -> None:
@@ -25,10 +27,22 @@ class ImageOutput(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         returned = self.net(image)
         if self.output is not None and isinstance(returned, (Mapping, list, tuple)):
-            returned = returned[self.output]  # type: ignore[call-overload, index]
+            returned = _element(returned, self.output)
         while isinstance(returned, (Mapping, list, tuple)) and returned:
             returned = returned[next(reversed(returned))] if isinstance(returned, Mapping) else returned[-1]
         return returned
+
+
+def _element(returned: Mapping[Any, Any] | Sequence[Any], output: str | int) -> Any:
+    if isinstance(returned, Mapping):
+        if output not in returned:
+            raise InputError(f"output: it returns no {output!r}; there is {', '.join(map(repr, returned))}")
+        return returned[output]
+    count = len(returned)
+    if not isinstance(output, int) or not -count <= output < count:
+        kind = type(returned).__name__
+        raise InputError(f"output: it returns a {kind} of {count}, without {output!r}; write {-count} to {count - 1}")
+    return returned[output]
 
 
 class PerChannel(nn.Module):

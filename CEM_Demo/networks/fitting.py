@@ -40,6 +40,10 @@ def prepare_network(
     Raises:
         InputError: the network fails, or restores no images of that scale.
     """
+    if isinstance(network, type):
+        raise InputError(f"the network: it is the class {network.__name__}; make one of it: {network.__name__}(...)")
+    if not callable(network):
+        raise InputError(f"the network: it is a {type(network).__name__}, not a torch.nn.Module or another function")
     net = ImageOutput(unwrap(network)).eval()
     with naming("the network"):
         with blaming_the_network():
@@ -116,9 +120,6 @@ def fit(net: nn.Module, facts: Facts, scale: int, random_seed: int | None = None
 
 def remarks(facts: Facts, scale: int) -> list[str]:
     """List what a user should know about how a network is run."""
-    size = facts.size
-    shape = "padded to squares with sides of" if size.square else "sides padded to"
-    most = f", at most {size.maximum}" if size.maximum else ""
     said = {
         "gray, run on each color channel": facts.channels == 1,
         f"on values in {facts.values}": facts.values != UNIT,
@@ -128,7 +129,20 @@ def remarks(facts: Facts, scale: int) -> list[str]:
         "its weights turned into float32": facts.single_precision,
         "draws the same random numbers in every pass": facts.draws,
         "one image at a time": facts.one_by_one,
-        f"{shape} multiples of {size.multiple}, at least {size.minimum}{most}": size != SizeRequirement(),
+        _padding(facts.size): facts.size != SizeRequirement(),
         "on the bicubically enlarged image": scale > 1 and facts.scale == 1,
     }
     return [remark for remark, holds in said.items() if holds]
+
+
+def _padding(size: SizeRequirement) -> str:
+    """Say how images are padded, such as ``sides padded to multiples of 8, at least 16``."""
+    limits = [
+        f"multiples of {size.multiple}" if size.multiple > 1 else "",
+        f"at least {size.minimum}" if size.minimum > 1 else "",
+        f"at most {size.maximum}" if size.maximum else "",
+    ]
+    said = ", ".join(filter(None, limits))
+    if size.square:
+        return f"padded to squares{f' with sides of {said}' if said else ''}"
+    return f"sides padded to {said}"

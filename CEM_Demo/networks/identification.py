@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.ModelZoo.registry import TASKS, Entry, entries, find, is_numbered
+from CEM_Demo.ModelZoo.state_dicts import Layout, layout_of
 
-Layout = Mapping[str, tuple[int, ...]]
 Arguments = dict[str, Any]
 Measure = tuple[str, int]
 
@@ -73,7 +73,7 @@ def identify(state: Mapping[str, Tensor], scale: int, task: str, name: str | Non
     Raises:
         InputError: several networks have this layout, and neither name, scale nor task decides between them.
     """
-    layout = {key: tuple(value.shape) for key, value in state.items()}
+    layout = layout_of(state)
     finder = _Finder(layout)
     alike = [entry for entry in ([_named(name)] if name else entries()) if finder.is_alike(entry)]
     for candidate in dict.fromkeys((scale, *SCALES)):
@@ -227,7 +227,7 @@ def _layout(build: Callable[..., nn.Module], arguments: Arguments) -> Layout | N
         try:
             with torch.device("meta"):
                 state = build(**arguments).state_dict()
-            _LAYOUTS[key] = {name: tuple(value.shape) for name, value in state.items()}
+            _LAYOUTS[key] = layout_of(state)
         except (ArithmeticError, AssertionError, LookupError, RuntimeError, TypeError, ValueError):
             _LAYOUTS[key] = None
     return _LAYOUTS[key]

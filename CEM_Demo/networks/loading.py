@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,14 +15,15 @@ from CEM_Demo.config.model_sources import ModelSource, OwnCode, Program, Weights
 from CEM_Demo.errors import InputError, naming
 from CEM_Demo.files import is_file
 from CEM_Demo.ModelZoo import find, load_network, split_name
-from CEM_Demo.ModelZoo.checkpoints import checkpoint_path, load_strictly, read_state_dict, sha256_of
+from CEM_Demo.ModelZoo.checkpoints import checkpoint_path, load_strictly, load_weights, read_candidates, sha256_of
 from CEM_Demo.ModelZoo.registry import SizeRequirement, check_scale
+from CEM_Demo.ModelZoo.state_dicts import Candidate, choose, parts, take, unprefixed
 from CEM_Demo.networks.adapting import ImageOutput
 from CEM_Demo.networks.fitting import blaming_the_network, check_facts, fit, remarks
 from CEM_Demo.networks.identification import Match, identify, with_values
 from CEM_Demo.networks.own_networks import build_own, weights_digest
 from CEM_Demo.networks.probing import Facts, examine, probe
-from CEM_Demo.networks.spandrel_models import load_with_spandrel
+from CEM_Demo.networks.spandrel_models import is_known_to_spandrel, load_with_spandrel
 from CEM_Demo.networks.torchscript import load_program
 from CEM_Demo.user_code import UserCode, load_user_code, user_errors
 
@@ -80,12 +81,13 @@ def resolve(source: ModelSource, task: str, scale: int, random_seed: int | None 
 
 
 def _resolve_file(source: WeightsFile, task: str, scale: int, random_seed: int | None) -> Model:
-    known, build = _identify_file(source, task, scale)
+    known, chosen, build = _identify_file(source, task, scale)
     check_facts(known.facts, task, scale, random_seed)
-    log.info(describe(source.label, known, scale, f"from {source.weights}"))
+    log.info(describe(source.label, known, scale, f"from {source.weights}{chosen.remark}"))
 
     def load() -> nn.Module:
-        return fit(build(read_state_dict(source.weights)), known.facts, scale, random_seed)
+        state = take(read_candidates(source.weights), chosen).state
+        return fit(build(state), known.facts, scale, random_seed)
 
     return Model(load, source.weights, {"architecture": known.architecture})
 
@@ -98,30 +100,53 @@ def describe_file(path: Path, task: str) -> str:
     """
     scale = 4 if task == "SR" else 1
     with naming(str(path)):
-        known, _ = _identify_file(WeightsFile(path.stem, path), task, scale)
-    return describe(path.stem, known, known.facts.scale, f"from {path}")
+        known, chosen, _ = _identify_file(WeightsFile(path.stem, path), task, scale)
+    return describe(path.stem, known, known.facts.scale, f"from {path}{chosen.remark}")
 
 
 def _identify_file(
     source: WeightsFile, task: str, scale: int
-) -> tuple[Known, Callable[[Mapping[str, Tensor]], nn.Module]]:
-    """Find the network of a file in the zoo or else in spandrel, and a function that builds it from a state dict."""
+) -> tuple[Known, Candidate, Callable[[Mapping[str, Tensor]], nn.Module]]:
+    """Find the network of a file in the zoo or else in spandrel, its state dict, and a function that builds it."""
     if not is_file(source.weights):
         raise InputError(f"there is no file {source.weights}")
-    state = read_state_dict(source.weights)
-    match = identify(state, scale, task, source.model)
-    if match is not None:
-        match = with_values(match, state)
-        net = _build_match(match, state)
-        return Known(net, match.name, _facts_of(match, net)), partial(_build_match, match)
+    candidates = read_candidates(source.weights)
+    # Without a name, only what all keys begin with is removed, lest a part of a network be taken for a whole one.
+    forms = list(parts(candidates) if source.model else unprefixed(candidates))
+    found = _recognized(forms, lambda state: identify(state, scale, task, source.model) is not None)
+    if found:
+        chosen = choose(found)
+        match = identify(chosen.state, scale, task, source.model)
+        assert match is not None
+        match = with_values(match, chosen.state)
+        net = _build_match(match, chosen.state)
+        return Known(net, match.name, _facts_of(match, net)), chosen, partial(_build_match, match)
     if source.model is not None:
         raise InputError(
             f"{source.weights} does not have the keys and shapes of {source.model} at any width, depth or scale"
         )
-    model = load_with_spandrel(state)
+    return _identify_with_spandrel(forms)
+
+
+def _recognized(
+    forms: Iterable[Sequence[Candidate]], recognizes: Callable[[Mapping[str, Tensor]], bool]
+) -> list[Candidate]:
+    """List the candidates that are recognized, each in the first of its forms that is."""
+    first = (next((form for form in candidate if recognizes(form.state)), None) for candidate in forms)
+    return [form for form in first if form is not None]
+
+
+def _identify_with_spandrel(
+    forms: list[list[Candidate]],
+) -> tuple[Known, Candidate, Callable[[Mapping[str, Tensor]], nn.Module]]:
+    # To try is to build, which a file of one state dict need not do twice.
+    found = forms[0] if len(forms) == len(forms[0]) == 1 else _recognized(forms, is_known_to_spandrel)
+    # If there is none, the error about the preferred one says what would help.
+    chosen = choose(found or [candidate[0] for candidate in forms][:1])
+    model = load_with_spandrel(chosen.state)
     with naming(f"it is {model.architecture}"), blaming_the_network():
         facts = probe(model.net, model.size)
-    return Known(model.net, model.architecture, facts), lambda state: load_with_spandrel(state).net
+    return Known(model.net, model.architecture, facts), chosen, lambda state: load_with_spandrel(state).net
 
 
 def _build_match(match: Match, state: Mapping[str, Tensor]) -> nn.Module:
@@ -152,15 +177,16 @@ def _resolve_program(source: Program, task: str, scale: int, random_seed: int | 
 
 def _resolve_code(source: OwnCode, task: str, scale: int, random_seed: int | None) -> Model:
     factory = load_user_code(source.code, source.attribute)
-    net = _build_code(source, factory)
+    net, remark = _build_code(source, factory)
     with user_errors(source.code, factory.value):
         facts = examine(net)
     check_facts(facts, task, scale, random_seed)
     known = Known(net, f"{source.attribute} of {source.code}", facts)
-    log.info(describe(source.label, known, scale, f"from {source.weights}" if source.weights else "weights of its own"))
+    origin_of_weights = f"from {source.weights}{remark}" if source.weights else "weights of its own"
+    log.info(describe(source.label, known, scale, origin_of_weights))
 
     def load() -> nn.Module:
-        return fit(_build_code(source, factory), facts, scale, random_seed)
+        return fit(_build_code(source, factory)[0], facts, scale, random_seed)
 
     origin = {
         "architecture": source.attribute,
@@ -172,15 +198,16 @@ def _resolve_code(source: OwnCode, task: str, scale: int, random_seed: int | Non
     return Model(load, source.weights, origin)
 
 
-def _build_code(source: OwnCode, factory: UserCode) -> nn.Module:
-    net = build_own(factory.value, source.kwargs, source.code)
+def _build_code(source: OwnCode, factory: UserCode) -> tuple[nn.Module, str]:
+    """Build a network of the user's code, and say which of several state dicts in its file it has."""
+    net, remark = build_own(factory.value, source.kwargs, source.code), ""
     if source.weights:
         if not is_file(source.weights):
             raise InputError(f"there is no file {source.weights}")
         if not isinstance(net, nn.Module):
             raise InputError(f"{source.attribute} of {source.code} is not a torch.nn.Module, so it takes no weights")
-        load_strictly(net, read_state_dict(source.weights), f"{source.attribute} of {source.code}")
-    return ImageOutput(net, source.output).eval()
+        remark = load_weights(net, source.weights, f"{source.attribute} of {source.code}").remark
+    return ImageOutput(net, source.output).eval(), remark
 
 
 def describe(label: str, known: Known, scale: int, origin: str) -> str:

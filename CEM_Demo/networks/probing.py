@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from torch.nn import functional as F
 
 from CEM_Demo.errors import InputError
 from CEM_Demo.ModelZoo.registry import SizeRequirement
-from CEM_Demo.networks.adapting import OnRange
+from CEM_Demo.networks.adapting import ImageOutput, OnRange
 from CEM_Demo.networks.randomness import seeded
 
 # Among the first of these sides is a multiple of all that networks usually ask for: powers of two, and windows of 3, 5,
@@ -104,7 +105,10 @@ def probe(net: nn.Module, size: SizeRequirement | None = None) -> Facts:
         Exception: no image can be restored; it is the network's own exception.
     """
     channels, side, output = _first_output(net, [_trial_sides(size)[0][0], *SIDES] if size else SIDES)
-    scale = check_image(output, channels, side)
+    try:
+        scale = check_image(output, channels, side)
+    except InputError as error:
+        raise InputError(f"{error}{_other_outputs(net, channels, side)}") from error
     draws = _draws(net, channels, side, output)
     values, likely = (UNIT, None) if size else _range_of(net, channels, side, output, scale)
     on_range = net if values == UNIT else OnRange(net, *values)
@@ -151,6 +155,17 @@ def check_image(output: object, channels: int, side: int) -> int:
     return height // side
 
 
+def _other_outputs(net: nn.Module, channels: int, side: int) -> str:
+    """Say what else a network returns beside the last element, which may not be the image."""
+    if not isinstance(net, ImageOutput) or net.output is not None:
+        return ""
+    returned = _run(net, waves(channels, side, side), call=net.net)
+    if not isinstance(returned, (Mapping, list, tuple)) or len(returned) < 2:
+        return ""
+    names = [repr(name) for name in (returned if isinstance(returned, Mapping) else range(len(returned)))]
+    return f"; that is {names[-1]} of {', '.join(names)}: name the image as output of the model, or return it alone"
+
+
 def _first_output(net: nn.Module, sides: Sequence[int]) -> tuple[int, int, Tensor]:
     """Find the channels and side of an image that the network takes, and what it gives for that image."""
     failure: Exception | None = None
@@ -163,7 +178,24 @@ def _first_output(net: nn.Module, sides: Sequence[int]) -> tuple[int, int, Tenso
             except Exception as error:
                 failure = failure or error
     assert failure is not None
+    if isinstance(failure, TypeError) and (needed := _further_arguments(net)):
+        raise InputError(
+            f"it needs {', '.join(needed)} beside the image; give a small wrapper instead, which takes the image alone "
+            "and fixes the rest, such as the noise level"
+        ) from failure
     raise failure
+
+
+def _further_arguments(net: nn.Module) -> list[str]:
+    """List the arguments without defaults that a network needs beside the image."""
+    inner = net.net if isinstance(net, ImageOutput) else net
+    try:
+        signature = inspect.signature(inner.forward if isinstance(inner, nn.Module) else inner)
+    except (TypeError, ValueError):
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    given = signature.parameters.values()
+    return [one.name for one in given if one.kind in kinds and one.default is one.empty][1:]
 
 
 def _draws(net: nn.Module, channels: int, side: int, output: Tensor) -> bool:
@@ -254,8 +286,8 @@ def waves(channels: int, height: int, width: int) -> Tensor:
     return (0.5 + 0.4 * torch.sin(rows + phases) * torch.cos(columns - phases))[None]
 
 
-def _run(net: nn.Module, images: Tensor, seed: int = 0) -> Tensor:
-    """Run the network from the same random state, unless another seed is given."""
+def _run(net: nn.Module, images: Tensor, seed: int = 0, call: Callable[[Tensor], Any] | None = None) -> Any:
+    """Run the network, or only a part of it, from the same random state, unless another seed is given."""
     device = next((weight.device for weight in net.parameters()), torch.device("cpu"))
     with torch.inference_mode(), seeded(seed):
-        return net(images.to(device))
+        return (call or net)(images.to(device))

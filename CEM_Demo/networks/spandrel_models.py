@@ -34,6 +34,15 @@ class SpandrelNet(nn.Module):
         return self.call(self.net, image)
 
 
+def is_known_to_spandrel(state: Mapping[str, Tensor]) -> bool:
+    """Say whether :func:`load_with_spandrel` loads a state dict."""
+    try:
+        load_with_spandrel(state)
+    except InputError:
+        return False
+    return True
+
+
 def load_with_spandrel(state: Mapping[str, Tensor]) -> SpandrelModel:
     """Build the network of a state dict and load its weights.
 

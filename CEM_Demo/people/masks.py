@@ -130,6 +130,8 @@ def read_sheets(folder: Path) -> list[Sheet]:
         InputError: there is none, one cannot be read, or it does not say whose it is.
     """
     with reading(folder):
+        if not folder.is_dir():
+            raise InputError(f"there is no folder {folder}; --masks names the one that holds the masks")
         paths = sorted(folder.rglob("*.json"))
     if not paths:
         raise InputError(f"{folder} holds no JSON file; draw masks on the page that --page writes, or in LabelMe")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -86,9 +86,8 @@ class Cache:
 
     def is_complete(self) -> bool:
         """Say whether an earlier run finished, and all that it wrote is still there and whole."""
-        if not self.paths.restored_with_roi.is_file():
-            return False
         try:
+            read_image(self.paths.restored_with_roi)
             return read_results(self.paths).manifest is not None
         except InputError:
             return False
@@ -232,21 +231,41 @@ def _recovered(paths: ResultPaths, name: str, manifest: Manifest, fresh: Draws) 
 
 def _begin(cache: Cache, of_roi: Measurements, stored: dict[str, StoredRound], pictures: Pictures) -> None:
     """Replace an earlier run if nothing of it is continued, and write what is known without draws."""
-    if not any(draws.counts.any() for draws in of_roi.rounds.values()):
-        _remove_earlier(cache.paths)
-        _write_manifest(cache, of_roi, stored, finished=False)
     paths = cache.paths
+    own = {
+        paths.restored: pictures.restored,
+        paths.restored_with_roi: with_roi_box(pictures.restored, cache.roi),
+    }
+    shared = {paths.ground_truth: pictures.ground_truth, paths.degraded: pictures.degraded}
+    if any(draws.counts.any() for draws in of_roi.rounds.values()):
+        for path in _lost(paths, of_roi, own | shared):
+            log.warning("%s is missing or damaged: it is written again", path)
+    else:
+        _remove_earlier(paths)
+        _write_manifest(cache, of_roi, stored, finished=False)
     _write(paths, "origin", np.array([[of_roi.origin]]))
     for name, metric in of_roi.metrics.items():
         _write(paths, round_of("origin", name), np.array([[metric.origin]]))
-    write_bytes(paths.restored, png_bytes(pictures.restored), scratch=paths.pair_folder)
-    boxed = with_roi_box(pictures.restored, cache.roi)
-    write_bytes(paths.restored_with_roi, png_bytes(boxed), scratch=paths.pair_folder)
+    for path, image in own.items():
+        write_bytes(path, png_bytes(image), scratch=paths.pair_folder)
     with shared_files(paths):
         remove_leftovers(paths.run)
-        for path, image in ((paths.ground_truth, pictures.ground_truth), (paths.degraded, pictures.degraded)):
+        for path, image in shared.items():
             if not _holds(path, image):
                 write_bytes(path, png_bytes(image))
+
+
+def _lost(paths: ResultPaths, of_roi: Measurements, images: Mapping[Path, UInt8Image]) -> list[Path]:
+    """List those files that a run writes before its first draw which are no longer there and whole."""
+    expected = {"origin": of_roi.origin} | {round_of("origin", name): of.origin for name, of in of_roi.metrics.items()}
+    lost = [path for path, image in images.items() if not _holds(path, image)]
+    for name, value in expected.items():
+        try:
+            whole = read_mat(paths.of_round(name), metric_label(name)).tolist() == [[value]]
+        except InputError:
+            whole = False
+        lost += [] if whole else [paths.of_round(name)]
+    return lost
 
 
 def _remove_earlier(paths: ResultPaths) -> None:
