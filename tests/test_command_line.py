@@ -129,8 +129,9 @@ def test_ctrl_c_ends_a_program_in_one_line_while_it_still_imports(words: list[st
         if line.startswith("import 'numpy.version'"):
             program.send_signal(signal.SIGINT)
             break
-    *_, last = program.stderr
-    assert last == "interrupted\n"
+    lines = list(program.stderr)
+    # The signal may come while Python is writing one of its own lines.
+    assert lines[-1].endswith("interrupted\n") and not any("Traceback" in line for line in lines)
     assert program.wait() == INTERRUPTED
 
 

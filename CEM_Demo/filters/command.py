@@ -25,7 +25,7 @@ from CEM_Demo.filters.replacements import OF_DONORS, RESAMPLE, WEIGHTS, Replacem
 from CEM_Demo.geometry import ROI, image_with_rois
 from CEM_Demo.images import read_image
 from CEM_Demo.inference.suffix import FilterInference
-from CEM_Demo.ModelZoo.checkpoints import load_strictly, read_state_dict, sha256_of
+from CEM_Demo.ModelZoo.checkpoints import load_weights, sha256_of
 from CEM_Demo.networks.fitting import innermost
 from CEM_Demo.networks.loading import Model
 from CEM_Demo.patches.photographs import read_photographs
@@ -190,7 +190,7 @@ def _other_network(run: Run, label: str) -> nn.Module | None:
         return None
     net = run.models[label].load()
     with naming(f"filter_replacement: {file}"):
-        load_strictly(innermost(net)[0], read_state_dict(file), label)
+        load_weights(innermost(net)[0], file, label)
     return net
 
 
