@@ -15,8 +15,6 @@ from pathlib import Path
 from types import FrameType, TracebackType
 
 INTERRUPTED, READER_GONE = 130, 141  # as shells number the end by SIGINT and SIGPIPE
-# The signals by which the user asked to end.
-_interrupts: list[int] = []
 
 
 def _is_own_program() -> bool:
@@ -53,21 +51,10 @@ def _end_now(_signal: int, _frame: FrameType | None) -> None:
     os._exit(INTERRUPTED)
 
 
-def _interrupt(number: int, _frame: FrameType | None) -> None:
-    _interrupts.append(number)
-    raise KeyboardInterrupt
-
-
 def everything_is_imported() -> None:
     """Let Ctrl-C raise KeyboardInterrupt again."""
     if signal.getsignal(signal.SIGINT) is _end_now:
-        signal.signal(signal.SIGINT, _interrupt)
-
-
-def raise_if_interrupted() -> None:
-    """Raise KeyboardInterrupt once more: Python forgets one that comes inside a destructor or a callback."""
-    if _interrupts:
-        raise KeyboardInterrupt
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 if _is_own_program():

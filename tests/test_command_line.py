@@ -14,11 +14,11 @@ import yaml
 
 import demo_causal_effect_calculation as calculation
 import demo_CEM_generation as generation
-from CEM_Demo import Degradation, Settings, explain, quiet_end
+from CEM_Demo import quiet_end
 from CEM_Demo.command_line import exit_code, make_parser, run_script
 from CEM_Demo.config.schema import Config
 from CEM_Demo.quiet_end import INTERRUPTED, READER_GONE
-from conftest import ROI_OF_TESTS, Tiny, photograph, write_config
+from conftest import write_config
 
 ROOT = Path(__file__).parents[1]
 
@@ -133,14 +133,6 @@ def test_ctrl_c_ends_a_program_in_one_line_while_it_still_imports(words: list[st
     # The signal may come while Python is writing one of its own lines.
     assert lines[-1].endswith("interrupted\n") and not any("Traceback" in line for line in lines)
     assert program.wait() == INTERRUPTED
-
-
-def test_an_interrupt_that_python_lost_ends_a_run_at_the_next_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quiet_end, "_interrupts", [])
-    with pytest.raises(KeyboardInterrupt):
-        quiet_end._interrupt(signal.SIGINT, None)
-    with pytest.raises(KeyboardInterrupt):
-        explain(Tiny(), photograph(32, 32), ROI_OF_TESTS, Degradation("DN"), Settings(coarse_num=1, fine_num=1))
 
 
 def test_the_package_leaves_the_signals_of_other_programs_alone() -> None:

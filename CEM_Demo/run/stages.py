@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from CEM_Demo.method.measurements import Measurements
 from CEM_Demo.method.plan import Plan
-from CEM_Demo.quiet_end import raise_if_interrupted
 from CEM_Demo.run.experiment import Experiment
 from CEM_Demo.run.ledger import Ledger
 
@@ -52,7 +51,6 @@ def run_round(
     with ledger.saving() as record:
         for batch in ledger.batches_left(label):
             record(batch, experiment.measure_all(batch))
-            raise_if_interrupted()
 
 
 def passes_to_fine(origin: float, coarse: NDArray[np.float64], tol: float) -> NDArray[np.bool_]:
