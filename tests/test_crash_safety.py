@@ -210,7 +210,14 @@ def interrupting(batch: int) -> Callable[..., Any]:
 def start(config: Path, output: Path) -> subprocess.Popen[bytes]:
     command = [sys.executable, "demo_causal_effect_calculation.py", "--config", str(config)]
     command += ["--set", f"output_dir={output}"]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    # The tests themselves may run in the background, where SIGINT is ignored.
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
 
 
 def signal_in(stage: bytes, process: subprocess.Popen[bytes], number: signal.Signals) -> tuple[int, str]:
